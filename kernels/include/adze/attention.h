@@ -1,0 +1,116 @@
+/* Adze: attention of ragged queries over a paged KV cache: decode, prefill, chunked prefill and any mix of them in one
+ * call.
+ *
+ * A batch is a list of sequences. Sequence s has query tokens qo_indptr[s] .. qo_indptr[s+1] (rows of q and o) and the
+ * cache pages kv_indices[kv_indptr[s] .. kv_indptr[s+1]], all full but the last, which holds kv_last_page_len[s]
+ * tokens. Its kv_len is (pages - 1) * page_size + kv_last_page_len, or 0 without pages. The queries are the last tokens
+ * of the sequence: query i of qo_len has position kv_len - qo_len + i. Append the new tokens' keys and values
+ * (adze_kv_append_run) before running.
+ *
+ * A plan is made once with capacities, updated once a step from host arrays, and run once per layer. Paged layout and
+ * names follow FlashInfer (arXiv 2501.01005, section 3.1); splitting over KV follows Flash-Decoding.
+ */
+#ifndef ADZE_ATTENTION_H_
+#define ADZE_ATTENTION_H_
+
+#include "runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A schedule for one shape of attention; owns its host and device bookkeeping. One thread at a time. */
+typedef struct adze_attention_plan adze_attention_plan;
+
+/** The keys or the values of one layer: token t of page p, head h, element e is at
+ *  data + (p * page_stride + t * token_stride + h * head_stride + e) * size of dtype. NHD and HND are a matter of
+ * strides. */
+typedef struct adze_kv_cache {
+    void* data;                 /**< device address, aligned to the element */
+    int64_t num_pages;          /**< pages in the cache; every page id is below it */
+    int64_t page_stride;        /**< elements */
+    int64_t token_stride;       /**< elements */
+    int64_t head_stride;        /**< elements */
+    const float* scales;        /**< device address or NULL; the value of an element is stored element * scale */
+    int64_t scale_page_stride;  /**< f32 elements; 0 where scales do not depend on the page */
+    int64_t scale_token_stride; /**< f32 elements; 0 where scales do not depend on the token */
+    int64_t scale_head_stride;  /**< f32 elements; 0 for one scale for all heads */
+    adze_dtype dtype;           /**< F32 (cpu only), F16 or BF16 */
+    int32_t reserved;           /**< zero */
+} adze_kv_cache;
+
+typedef struct adze_attention_plan_desc {
+    uint32_t struct_size;
+    int32_t num_q_heads;   /**< a multiple of num_kv_heads */
+    int32_t num_kv_heads;  /**< >= 1 */
+    int32_t head_dim_qk;   /**< of q and k; a multiple of 8, 8 to 1024 on cpu */
+    int32_t head_dim_v;    /**< of v and o; likewise */
+    int32_t page_size;     /**< tokens, 1 to 256 */
+    int32_t causal;        /**< 1: a query sees positions up to its own; 0: all of its sequence */
+    int32_t window;        /**< 0: no limit; W: a query at position p sees positions > p - W only */
+    float softmax_scale;   /**< multiplies q.k; 0 = 1 / sqrt(head_dim_qk) */
+    int32_t max_sequences; /**< capacity of a batch, >= 1 */
+    int64_t max_q_tokens;  /**< capacity of qo_indptr's last entry, >= 1 */
+    int64_t max_kv_pages;  /**< capacity of kv_indptr's last entry, >= 1 */
+} adze_attention_plan_desc;
+
+/** A batch, in host memory that is read before the call returns. */
+typedef struct adze_attention_batch {
+    uint32_t struct_size;
+    int32_t num_sequences;           /**< 0 to max_sequences */
+    const int32_t* qo_indptr;        /**< [num_sequences + 1], from 0, not decreasing */
+    const int32_t* kv_indptr;        /**< [num_sequences + 1], from 0, not decreasing */
+    const int32_t* kv_last_page_len; /**< [num_sequences], 1 to page_size; 0 where the sequence has no page */
+} adze_attention_batch;
+
+ADZE_API adze_status adze_attention_plan_create(adze_context* context, const adze_attention_plan_desc* desc,
+                                                adze_attention_plan** plan);
+ADZE_API adze_status adze_attention_plan_destroy(adze_attention_plan* plan);
+
+/** Takes over a new batch for the runs that are put on `stream` after it, in graphs too. Allocates nothing. Not
+ * capturable. */
+ADZE_API adze_status adze_attention_plan_update(adze_attention_plan* plan, const adze_attention_batch* batch,
+                                                adze_stream* stream);
+
+/** Workspace of adze_attention_run() for every batch within the plan's capacities. */
+ADZE_API adze_status adze_attention_workspace_size(const adze_attention_plan* plan, uint64_t* bytes);
+
+/** o = softmax(softmax_scale * q k^T + mask) v, per query head; query head h reads KV head h / (num_q_heads /
+ * num_kv_heads). A query that sees no key gives o = 0 and lse = -inf. Rows of q, o and lse beyond the batch are neither
+ * read nor written. */
+typedef struct adze_attention_desc {
+    uint32_t struct_size;
+    uint32_t reserved; /**< zero */
+    const adze_attention_plan* plan;
+    adze_tensor q;   /**< [>= tokens, num_q_heads * head_dim_qk], F32, F16 or BF16 */
+    adze_tensor o;   /**< [>= tokens, num_q_heads * head_dim_v], F32, F16 or BF16 */
+    adze_tensor lse; /**< [>= tokens, num_q_heads] F32, natural logarithm of the sum of exponentials; or absent */
+    adze_tensor kv_indices; /**< [1, >= pages] I32 page ids, in device memory */
+    adze_kv_cache k;
+    adze_kv_cache v;          /**< same dtype and num_pages as k */
+    void* workspace;          /**< device address, aligned to 256 bytes; may be NULL when the size is 0 */
+    uint64_t workspace_bytes; /**< >= adze_attention_workspace_size() */
+} adze_attention_desc;
+
+ADZE_API adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* desc);
+
+/** Stores the keys and values of a batch's query tokens at their positions in the cache, rounded to the cache's dtype
+ *  (after division by its scale). Tokens whose position is negative (qo_len > kv_len) are skipped. */
+typedef struct adze_kv_append_desc {
+    uint32_t struct_size;
+    uint32_t reserved; /**< zero */
+    const adze_attention_plan* plan;
+    adze_tensor k;          /**< [>= tokens, num_kv_heads * head_dim_qk], F32, F16 or BF16 */
+    adze_tensor v;          /**< [>= tokens, num_kv_heads * head_dim_v], same dtype as k */
+    adze_tensor kv_indices; /**< as in adze_attention_desc */
+    adze_kv_cache k_cache;
+    adze_kv_cache v_cache;
+} adze_kv_append_desc;
+
+ADZE_API adze_status adze_kv_append_run(adze_stream* stream, const adze_kv_append_desc* desc);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

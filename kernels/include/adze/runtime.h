@@ -1,0 +1,132 @@
+/* Adze: contexts, buffers, streams, events and graphs.
+ *
+ * Ownership: objects are created and destroyed in pairs. A context outlives everything made from it; destroying it
+ * first is INVALID_STATE and leaves it alive. Destroying NULL does nothing. Threads: a context may be used from any
+ * number of threads; on the cpu and sim backends its work is serialised. A buffer, stream, event or graph belongs to
+ * one thread at a time. Destroying is legal on any thread. Streams: a call that takes a stream is ordered after what
+ * was put on that stream before. On a GPU it returns early; memory that such a call names must stay valid until the
+ * stream has passed it. On cpu and sim the work is done when the call returns.
+ */
+#ifndef ADZE_RUNTIME_H_
+#define ADZE_RUNTIME_H_
+
+#include "base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct adze_context adze_context;
+typedef struct adze_buffer adze_buffer;
+typedef struct adze_stream adze_stream;
+typedef struct adze_event adze_event;
+typedef struct adze_graph adze_graph;
+
+typedef ADZE_ENUM(adze_backend){/** The GPU when there is one for which code was built, else the cpu. */
+                                ADZE_BACKEND_AUTO = 0, ADZE_BACKEND_CPU = 1,
+                                /** GPU kernels executed and checked on the host; plug-in libadze_sim.so. */
+                                ADZE_BACKEND_SIM = 2, ADZE_BACKEND_CUDA = 3,
+                                /** Plug-in libadze_hip.so. */
+                                ADZE_BACKEND_HIP = 4} adze_backend;
+
+/** Instruction set of the cpu backend. */
+typedef ADZE_ENUM(adze_cpu_isa){
+    /** The widest that both the processor and the build have. */
+    ADZE_CPU_ISA_AUTO = 0, ADZE_CPU_ISA_PORTABLE = 1, ADZE_CPU_ISA_AVX2 = 2, ADZE_CPU_ISA_AVX512 = 3} adze_cpu_isa;
+
+/** Every result is bitwise equal across runs and across the other rows and sequences of a batch. Always so on cpu. */
+#define ADZE_CONTEXT_DETERMINISTIC 1u
+
+typedef struct adze_context_desc {
+    uint32_t struct_size;
+    adze_backend backend;
+    int32_t device; /**< index among the backend's devices */
+    int32_t
+        num_threads; /**< cpu and sim: threads that work, the caller's included; 0 = one per available core; <= 1024 */
+    adze_cpu_isa cpu_isa; /**< cpu only */
+    uint32_t flags;       /**< ADZE_CONTEXT_ bits */
+} adze_context_desc;
+
+typedef struct adze_device_info {
+    uint32_t struct_size;
+    adze_backend backend;
+    int32_t device;
+    int32_t num_processors;   /**< cores, multiprocessors or compute units */
+    const char* name;         /**< static storage of the library */
+    const char* architecture; /**< such as "avx512" or "sm_90a"; static storage */
+    uint64_t memory_bytes;
+    uint64_t shared_memory_per_block; /**< bytes; 0 on cpu */
+    int32_t warp_size;                /**< 1 on cpu */
+    int32_t reserved;
+} adze_device_info;
+
+/** Number of devices of a backend. UNAVAILABLE when the backend is not built or its plug-in is not found.
+ *  AUTO counts the devices of the backend that AUTO chooses. */
+ADZE_API adze_status adze_device_count(adze_backend backend, int32_t* count);
+
+/** Fills `info`, whose struct_size the caller sets. */
+ADZE_API adze_status adze_device_info_get(adze_backend backend, int32_t device, adze_device_info* info);
+
+/** Makes a context for one device. `desc` NULL means all defaults. UNAVAILABLE when the backend is not built, its
+ * plug-in is not found, there is no such device, or no code was built for it. */
+ADZE_API adze_status adze_context_create(const adze_context_desc* desc, adze_context** context);
+ADZE_API adze_status adze_context_destroy(adze_context* context);
+
+/** What the context runs on, AUTO resolved: same fields as adze_device_info_get(). */
+ADZE_API adze_status adze_context_info(const adze_context* context, adze_device_info* info);
+
+/** Device memory of `bytes` (0 is legal), aligned to 256 bytes, contents undefined. */
+ADZE_API adze_status adze_buffer_create(adze_context* context, uint64_t bytes, adze_buffer** buffer);
+/** A view of device memory that the caller owns and keeps alive; destroying the buffer leaves the memory alone. */
+ADZE_API adze_status adze_buffer_adopt(adze_context* context, void* data, uint64_t bytes, adze_buffer** buffer);
+ADZE_API adze_status adze_buffer_destroy(adze_buffer* buffer);
+/** The buffer's device address; NULL for NULL or an empty buffer. */
+ADZE_API void* adze_buffer_data(const adze_buffer* buffer);
+ADZE_API uint64_t adze_buffer_bytes(const adze_buffer* buffer);
+
+/** Host to device. `source` is read before the stream passes the call: keep it valid until then. Offsets and sizes in
+ * bytes. */
+ADZE_API adze_status adze_buffer_write(adze_buffer* buffer, uint64_t offset, const void* source, uint64_t bytes,
+                                       adze_stream* stream);
+/** Device to host. `destination` is written before the stream passes the call. */
+ADZE_API adze_status adze_buffer_read(const adze_buffer* buffer, uint64_t offset, void* destination, uint64_t bytes,
+                                      adze_stream* stream);
+/** Device to device, of one context. The ranges may not overlap. */
+ADZE_API adze_status adze_buffer_copy(adze_buffer* destination, uint64_t destination_offset, const adze_buffer* source,
+                                      uint64_t source_offset, uint64_t bytes, adze_stream* stream);
+/** Sets each byte of a range to `value`. */
+ADZE_API adze_status adze_buffer_fill(adze_buffer* buffer, uint64_t offset, uint8_t value, uint64_t bytes,
+                                      adze_stream* stream);
+
+ADZE_API adze_status adze_stream_create(adze_context* context, adze_stream** stream);
+/** Uses a native stream (CUstream, hipStream_t) that the caller owns and keeps alive. NOT_SUPPORTED on cpu and sim. */
+ADZE_API adze_status adze_stream_adopt(adze_context* context, void* native_stream, adze_stream** stream);
+/** INVALID_STATE while a capture is under way on the stream. */
+ADZE_API adze_status adze_stream_destroy(adze_stream* stream);
+/** Returns when all that was put on the stream is done. */
+ADZE_API adze_status adze_stream_synchronize(adze_stream* stream);
+/** What is put on `stream` from now on runs after `event` as last recorded. */
+ADZE_API adze_status adze_stream_wait_event(adze_stream* stream, adze_event* event);
+
+ADZE_API adze_status adze_event_create(adze_context* context, adze_event** event);
+ADZE_API adze_status adze_event_destroy(adze_event* event);
+ADZE_API adze_status adze_event_record(adze_event* event, adze_stream* stream);
+/** Returns when the work before the last record is done; at once if it was never recorded. */
+ADZE_API adze_status adze_event_synchronize(adze_event* event);
+/** Time from one recorded event to another, in microseconds. INVALID_STATE unless both were recorded and have happened.
+ */
+ADZE_API adze_status adze_event_elapsed(adze_event* start, adze_event* end, double* microseconds);
+
+/** From here to the end of the capture, calls on the stream are checked and recorded, not run. What they name (tensors,
+ *  plans, weights, workspaces) must stay valid for as long as the graph is launched; a plan may be updated in between,
+ * and the next launch follows it. Calls that synchronise or read events are INVALID_STATE on a capturing stream. */
+ADZE_API adze_status adze_stream_begin_capture(adze_stream* stream);
+ADZE_API adze_status adze_stream_end_capture(adze_stream* stream, adze_graph** graph);
+ADZE_API adze_status adze_graph_launch(adze_graph* graph, adze_stream* stream);
+ADZE_API adze_status adze_graph_destroy(adze_graph* graph);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

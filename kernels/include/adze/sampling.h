@@ -1,0 +1,46 @@
+/* Adze: from logits to the next token. */
+#ifndef ADZE_SAMPLING_H_
+#define ADZE_SAMPLING_H_
+
+#include "runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How one row is sampled. Filters apply in this order: mask, temperature, top_k, top_p, min_p. */
+typedef struct adze_sampling_params {
+    float
+        temperature; /**< >= 0; 0: the largest allowed logit, lowest id first, and the rest of this struct is ignored */
+    int32_t top_k;   /**< keep the k most probable tokens (ties: lowest id first); 0 = all; >= 0 */
+    float top_p;   /**< keep the fewest most probable tokens that together reach this share; 0 or 1 = all; in [0, 1] */
+    float min_p;   /**< drop tokens less probable than min_p times the most probable; 0 = none; in [0, 1] */
+    uint64_t seed; /**< of the row's random numbers */
+    uint64_t position; /**< of the token in its sequence: the draw is a function of (seed, position) alone */
+} adze_sampling_params;
+
+/** Draws one token a row: u = Philox4x32-10(counter = position, key = seed) mapped to [0, 1), and the first token, by
+ * id, at which the cumulative probability of the kept tokens exceeds u. So a seed repeats exactly, whatever else is in
+ * the batch. A row with a NaN or +inf logit among its allowed tokens, with no allowed token above -inf, or with
+ * parameters out of range gives the id -1. */
+typedef struct adze_sampling_desc {
+    uint32_t struct_size;
+    uint32_t reserved;                  /**< zero */
+    adze_tensor logits;                 /**< [B, V] F32, F16 or BF16; read only */
+    const adze_sampling_params* params; /**< device address of B entries; NULL = temperature 0 for all */
+    adze_tensor mask; /**< [B, >= ceil(V / 32)] I32 words: bit i % 32, lowest first, of word i / 32 allows token i;
+                           or absent. Bits from V on are ignored. */
+    adze_tensor ids;  /**< [1, B] I32, written */
+    void* workspace;  /**< device address, aligned to 256 bytes; may be NULL when the size is 0 */
+    uint64_t workspace_bytes; /**< >= adze_sampling_workspace_size() */
+} adze_sampling_desc;
+
+ADZE_API adze_status adze_sampling_workspace_size(const adze_context* context, int64_t rows, int64_t vocabulary,
+                                                  uint64_t* bytes);
+ADZE_API adze_status adze_sampling_run(adze_stream* stream, const adze_sampling_desc* desc);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
