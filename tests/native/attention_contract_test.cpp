@@ -10,12 +10,12 @@ using kit::Tensor;
 class AttentionContract : public kit::OnCpu {
 protected:
     // 3 sequences, 6 tokens, 2 + 1 + 3 pages of 4 tokens.
-    AttentionCall call{context,
-                       stream,
-                       {.sequences = {{1, 7}, {2, 3}, {3, 9}}, .shape = {4, 2, 16, 24}, .page_size = 4,
-                        .scales = kit::Scales::kHead},
-                       random,
-                       kit::normal(random)};
+    AttentionCall call{
+        context,
+        stream,
+        {.sequences = {{1, 7}, {2, 3}, {3, 9}}, .shape = {4, 2, 16, 24}, .page_size = 4, .scales = kit::Scales::kHead},
+        random,
+        kit::normal(random)};
 
     void refuse(const std::string& argument, const std::string& value, void (*spoil)(adze_attention_desc&)) {
         adze_attention_desc desc = call.desc();
@@ -59,13 +59,12 @@ TEST_F(AttentionContract, RunChecksEveryArgument) {
     refuse("v.num_pages", "", [](auto& d) { d.v.num_pages += 1; });
     refuse("v.data", "", [](auto& d) { d.v.data = nullptr; });
     refuse("v.reserved", "9", [](auto& d) { d.v.reserved = 9; });
-    refuse("k.page_stride", "-1", [](auto& d) { d.k.page_stride = -1; });
-    refuse("k.token_stride", "-8", [](auto& d) { d.k.token_stride = -8; });
-    refuse("v.head_stride", "-4", [](auto& d) { d.v.head_stride = -4; });
-    refuse("k.scale_page_stride", "-1", [](auto& d) { d.k.scale_page_stride = -1; });
-    refuse("k.scales", "", [](auto& d) {
-        d.k.scales = reinterpret_cast<const float*>(reinterpret_cast<const char*>(d.k.scales) + 1);
-    });
+    refuse("k", "-1", [](auto& d) { d.k.page_stride = -1; });
+    refuse("k", "-8", [](auto& d) { d.k.token_stride = -8; });
+    refuse("v", "-4", [](auto& d) { d.v.head_stride = -4; });
+    refuse("k", "-1", [](auto& d) { d.k.scale_page_stride = -1; });
+    refuse("k.scales", "",
+           [](auto& d) { d.k.scales = reinterpret_cast<const float*>(reinterpret_cast<const char*>(d.k.scales) + 1); });
     EXPECT_TRUE(kit::invalid(adze_attention_run(stream, nullptr), "adze_attention_run", "desc"));
     const adze_attention_desc desc = call.desc();
     EXPECT_TRUE(kit::invalid(adze_attention_run(nullptr, &desc), "adze_attention_run", "stream"));
@@ -204,7 +203,7 @@ TEST_F(AttentionContract, RunBeforeAnUpdateIsAnEmptyBatchOrRefused) {
 TEST_F(AttentionContract, AppendChecksEveryArgument) {
     Tensor k = Tensor(ADZE_DTYPE_F32, 6, 32).fill(kit::normal(random));
     Tensor v = Tensor(ADZE_DTYPE_F32, 6, 48).fill(kit::normal(random));
-    const adze_kv_append_desc good{sizeof good, 0, call.plan, k.view(), v.view(), call.indices.view(), call.k.view(),
+    const adze_kv_append_desc good{sizeof good,  0, call.plan, k.view(), v.view(), call.indices.view(), call.k.view(),
                                    call.v.view()};
     const auto refuse = [&](const std::string& argument, const std::string& value, auto spoil) {
         adze_kv_append_desc desc = good;
@@ -248,16 +247,17 @@ TEST_F(AttentionContract, StructSizes) {
     const adze_attention_batch batch = kit::batch_of(call.paging);
     kit::check_struct_size(batch, "adze_attention_plan_update",
                            [&](auto* d) { return adze_attention_plan_update(call.plan, d, stream); });
-    kit::check_struct_size(kit::plan_desc(call.c), "adze_attention_plan_create", [&](const adze_attention_plan_desc* d) {
-        adze_attention_plan* raw = nullptr;
-        const adze_status status = adze_attention_plan_create(context, d, &raw);
-        const kit::Plan plan(raw);
-        return status;
-    });
+    kit::check_struct_size(kit::plan_desc(call.c), "adze_attention_plan_create",
+                           [&](const adze_attention_plan_desc* d) {
+                               adze_attention_plan* raw = nullptr;
+                               const adze_status status = adze_attention_plan_create(context, d, &raw);
+                               const kit::Plan plan(raw);
+                               return status;
+                           });
     Tensor k = Tensor(ADZE_DTYPE_F32, 6, 32).fill(kit::normal(random));
     Tensor v = Tensor(ADZE_DTYPE_F32, 6, 48).fill(kit::normal(random));
-    const adze_kv_append_desc append{sizeof append, 0, call.plan, k.view(), v.view(), call.indices.view(),
-                                     call.k.view(), call.v.view()};
+    const adze_kv_append_desc append{
+        sizeof append, 0, call.plan, k.view(), v.view(), call.indices.view(), call.k.view(), call.v.view()};
     kit::check_struct_size(append, "adze_kv_append_run", [&](auto* d) { return adze_kv_append_run(stream, d); });
 }
 

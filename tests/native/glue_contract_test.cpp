@@ -20,13 +20,13 @@ protected:
     auto refuser(const Desc& good, const std::string& function, adze_status (*run)(adze_stream*, const Desc*)) {
         EXPECT_TRUE(kit::invalid(run(stream, nullptr), function, "desc"));
         EXPECT_TRUE(kit::invalid(run(nullptr, &good), function, "stream"));
-        return [this, good, function, run](const std::string& argument, const std::string& value,
-                                           void (*spoil)(Desc&)) {
-            Desc desc = good;
-            spoil(desc);
-            EXPECT_TRUE(kit::invalid(run(stream, &desc), function, argument, value));
-            EXPECT_TRUE(y.unchanged() && x.unchanged() && other.unchanged()) << argument << " = " << value;
-        };
+        return
+            [this, good, function, run](const std::string& argument, const std::string& value, void (*spoil)(Desc&)) {
+                Desc desc = good;
+                spoil(desc);
+                EXPECT_TRUE(kit::invalid(run(stream, &desc), function, argument, value));
+                EXPECT_TRUE(y.unchanged() && x.unchanged() && other.unchanged()) << argument << " = " << value;
+            };
     }
 };
 
@@ -37,7 +37,7 @@ TEST_F(GlueContract, Embedding) {
     refuse("ids.dtype", "", [](auto& d) { d.ids.dtype = ADZE_DTYPE_F32; });
     refuse("ids.rows", "2", [](auto& d) { d.ids.rows = 2, d.ids.columns = 1, d.ids.row_stride = 1; });
     refuse("ids.data", "", [](auto& d) { d.ids.data = nullptr; });
-    refuse("table.columns", "7", [](auto& d) { d.table.columns = 7; });
+    refuse("columns", "7", [](auto& d) { d.table.columns = 7; });
     refuse("table.dtype", "", [](auto& d) { d.table.dtype = ADZE_DTYPE_I32; });
     refuse("table.data", "", [](auto& d) { d.table.data = nullptr; });
     refuse("y.rows", "2", [](auto& d) { d.y.rows = 2; });

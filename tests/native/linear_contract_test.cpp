@@ -9,9 +9,8 @@ using kit::Tensor;
 
 class LinearContract : public kit::OnCpu {
 protected:
-    LinearCall call{context,
-                    {3, 5, 7, ADZE_DTYPE_F32, ADZE_DTYPE_BF16, ADZE_DTYPE_F32, ADZE_DTYPE_F32},
-                    kit::integers(random)};
+    LinearCall call{
+        context, {3, 5, 7, ADZE_DTYPE_F32, ADZE_DTYPE_BF16, ADZE_DTYPE_F32, ADZE_DTYPE_F32}, kit::integers(random)};
 
     void refuse(const std::string& argument, const std::string& value, void (*spoil)(adze_linear_desc&)) {
         adze_linear_desc desc = call.desc();
@@ -94,8 +93,7 @@ TEST_F(LinearContract, WeightCreateChecksEveryArgument) {
         adze_weight_desc desc = good;
         spoil(desc);
         adze_weight* out = nullptr;
-        EXPECT_TRUE(
-            kit::invalid(adze_weight_create(context, &desc, &out), "adze_weight_create", argument, value));
+        EXPECT_TRUE(kit::invalid(adze_weight_create(context, &desc, &out), "adze_weight_create", argument, value));
         EXPECT_EQ(out, nullptr);
     };
     refuse("dtype", "", [](auto& d) { d.dtype = ADZE_DTYPE_NONE; });
@@ -114,10 +112,9 @@ TEST_F(LinearContract, WeightCreateChecksEveryArgument) {
     EXPECT_TRUE(kit::invalid(adze_weight_create(context, nullptr, &out), "adze_weight_create", "desc"));
     EXPECT_TRUE(kit::invalid(adze_weight_create(context, &good, nullptr), "adze_weight_create", "weight"));
     uint64_t bytes = 7;
+    EXPECT_TRUE(kit::invalid(adze_linear_workspace_size(nullptr, 1, &bytes), "adze_linear_workspace_size", "weight"));
     EXPECT_TRUE(
-        kit::invalid(adze_linear_workspace_size(nullptr, 1, &bytes), "adze_linear_workspace_size", "weight"));
-    EXPECT_TRUE(kit::invalid(adze_linear_workspace_size(call.weight, -1, &bytes), "adze_linear_workspace_size", "rows",
-                             "-1"));
+        kit::invalid(adze_linear_workspace_size(call.weight, -1, &bytes), "adze_linear_workspace_size", "rows", "-1"));
     EXPECT_TRUE(
         kit::invalid(adze_linear_workspace_size(call.weight, 1, nullptr), "adze_linear_workspace_size", "bytes"));
     EXPECT_EQ(bytes, 7u);

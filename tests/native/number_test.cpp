@@ -1,4 +1,6 @@
 // The oracle's number formats against the processor's float32, then kernels/numeric against the oracle.
+#include "oracle/number.h"
+
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -6,7 +8,6 @@
 #include "kit/random.h"
 #include "numeric/bf16.h"
 #include "numeric/f16.h"
-#include "oracle/number.h"
 
 namespace {
 
@@ -107,11 +108,23 @@ void check_samples(oracle::Format format) {
     }
 }
 
-TEST(Number, Bf16DecodesEveryPattern) { check_decode<adze::bf16>(oracle::kBf16); }
-TEST(Number, F16DecodesEveryPattern) { check_decode<adze::f16>(oracle::kF16); }
-TEST(Number, Bf16RoundsEveryTieToEven) { check_ties<adze::bf16>(oracle::kBf16); }
-TEST(Number, F16RoundsEveryTieToEven) { check_ties<adze::f16>(oracle::kF16); }
-TEST(Number, Bf16EncodesSamples) { check_samples<adze::bf16>(oracle::kBf16); }
-TEST(Number, F16EncodesSamples) { check_samples<adze::f16>(oracle::kF16); }
+TEST(Number, Bf16DecodesEveryPattern) {
+    check_decode<adze::bf16>(oracle::kBf16);
+}
+TEST(Number, F16DecodesEveryPattern) {
+    check_decode<adze::f16>(oracle::kF16);
+}
+TEST(Number, Bf16RoundsEveryTieToEven) {
+    check_ties<adze::bf16>(oracle::kBf16);
+}
+TEST(Number, F16RoundsEveryTieToEven) {
+    check_ties<adze::f16>(oracle::kF16);
+}
+TEST(Number, Bf16EncodesSamples) {
+    check_samples<adze::bf16>(oracle::kBf16);
+}
+TEST(Number, F16EncodesSamples) {
+    check_samples<adze::f16>(oracle::kF16);
+}
 
 }  // namespace

@@ -1,8 +1,8 @@
 // sampling: the kept tokens exactly, the draw where the oracle's Philox puts it, and the distribution as a whole.
-#include "kit/sampling_case.h"
-
 #include <map>
 #include <set>
+
+#include "kit/sampling_case.h"
 
 namespace {
 
@@ -72,7 +72,8 @@ protected:
     }
 
     /// The tokens that `count` draws of one row reach: for few tokens of some weight, the kept set.
-    std::set<int> reached(const std::vector<double>& row, Params params, const Allowed& allowed = {}, int64_t count = 4000) {
+    std::set<int> reached(const std::vector<double>& row, Params params, const Allowed& allowed = {},
+                          int64_t count = 4000) {
         params.seed = random.next();
         SamplingCall call(context, repeated(row, count), draws(params, count),
                           allowed.empty() ? std::vector<Allowed>{} : std::vector<Allowed>(size_t(count), allowed));
@@ -249,7 +250,8 @@ TEST_P(Sampling, MaskWordsAndBits) {
         // What is not allowed may hold anything.
         for (int64_t b = 0; b < B; ++b) {
             for (int64_t i = 0; i < V; ++i) {
-                if (i != expected[size_t(b)]) in.set(b, i, random.pick(std::vector<double>{NAN, HUGE_VAL, -HUGE_VAL, 1}));
+                if (i != expected[size_t(b)])
+                    in.set(b, i, random.pick(std::vector<double>{NAN, HUGE_VAL, -HUGE_VAL, 1}));
             }
         }
         SamplingCall greedy(context, in, {}, allowed, &random);
@@ -276,10 +278,10 @@ TEST_P(Sampling, RowsThatCannotBeSampledGiveMinusOne) {
         expect_draws(call, ids);
         for (size_t b : {1, 3, 5, 7}) EXPECT_EQ(ids[b], -1);
     }
-    const std::vector<Params> bad{{-1, 0, 0, 0, 1, 1},      {NAN, 0, 0, 0, 1, 1},   {-INFINITY, 0, 0, 0, 1, 1},
-                                  {1, -1, 0, 0, 1, 1},      {1, 0, -0.1f, 0, 1, 1}, {1, 0, 1.5f, 0, 1, 1},
-                                  {1, 0, NAN, 0, 1, 1},     {1, 0, 0, -0.1f, 1, 1}, {1, 0, 0, 1.1f, 1, 1},
-                                  {1, 0, 0, NAN, 1, 1},     {1, INT32_MIN, 0, 0, 1, 1}};
+    const std::vector<Params> bad{{-1, 0, 0, 0, 1, 1},  {NAN, 0, 0, 0, 1, 1},      {-INFINITY, 0, 0, 0, 1, 1},
+                                  {1, -1, 0, 0, 1, 1},  {1, 0, -0.1f, 0, 1, 1},    {1, 0, 1.5f, 0, 1, 1},
+                                  {1, 0, NAN, 0, 1, 1}, {1, 0, 0, -0.1f, 1, 1},    {1, 0, 0, 1.1f, 1, 1},
+                                  {1, 0, 0, NAN, 1, 1}, {1, INT32_MIN, 0, 0, 1, 1}};
     std::vector<Params> mixed;
     std::vector<int> expected;
     for (const Params& p : bad) {

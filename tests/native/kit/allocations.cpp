@@ -10,11 +10,15 @@ std::atomic<uint64_t> count{0};
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
 
-bool kit::allocations_counted() { return false; }
+bool kit::allocations_counted() {
+    return false;
+}
 
 #else
 
-bool kit::allocations_counted() { return true; }
+bool kit::allocations_counted() {
+    return true;
+}
 
 // operator new of libstdc++ ends here as well.
 extern "C" {
@@ -39,7 +43,9 @@ void* memalign(size_t alignment, size_t bytes) {
     count.fetch_add(1, std::memory_order_relaxed);
     return __libc_memalign(alignment, bytes);
 }
-void* aligned_alloc(size_t alignment, size_t bytes) { return memalign(alignment, bytes); }
+void* aligned_alloc(size_t alignment, size_t bytes) {
+    return memalign(alignment, bytes);
+}
 int posix_memalign(void** out, size_t alignment, size_t bytes) {
     *out = memalign(alignment, bytes);
     return *out ? 0 : ENOMEM;
@@ -48,4 +54,6 @@ int posix_memalign(void** out, size_t alignment, size_t bytes) {
 
 #endif
 
-uint64_t kit::allocations() { return count.load(); }
+uint64_t kit::allocations() {
+    return count.load();
+}

@@ -7,8 +7,8 @@ namespace kit {
 std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
     out << "heads " << c.shape.q_heads << '/' << c.shape.kv_heads << " dims " << c.shape.dim_qk << '/' << c.shape.dim_v
         << (c.shape.causal ? " causal" : "") << " window " << c.shape.window << " page " << c.page_size << " q "
-        << name_of(c.q_dtype) << " kv " << name_of(c.kv_dtype) << " o " << name_of(c.o_dtype) << (c.hnd ? " HND" : " NHD")
-        << " scales " << int(c.scales) << " gap " << c.gap << " sequences";
+        << name_of(c.q_dtype) << " kv " << name_of(c.kv_dtype) << " o " << name_of(c.o_dtype)
+        << (c.hnd ? " HND" : " NHD") << " scales " << int(c.scales) << " gap " << c.gap << " sequences";
     for (const Sequence& s : c.sequences) out << ' ' << s.qo_len << ':' << s.kv_len;
     return out;
 }
@@ -39,9 +39,17 @@ Cache::Cache(const AttentionCase& c, int dim, int64_t pages, Random& random) : n
 }
 
 adze_kv_cache Cache::view() const {
-    return {elements.data(), num_pages, page_stride_, token_stride_, head_stride_,
-            reinterpret_cast<const float*>(scales.rows() == 0 ? nullptr : scales.data()), scale_page_, scale_token_,
-            scale_head_, elements.dtype(), 0};
+    return {elements.data(),
+            num_pages,
+            page_stride_,
+            token_stride_,
+            head_stride_,
+            reinterpret_cast<const float*>(scales.rows() == 0 ? nullptr : scales.data()),
+            scale_page_,
+            scale_token_,
+            scale_head_,
+            elements.dtype(),
+            0};
 }
 
 int64_t pages_of(const std::vector<Sequence>& sequences, int page_size) {
@@ -69,9 +77,17 @@ oracle::Paging make_paging(const std::vector<Sequence>& sequences, int page_size
 adze_attention_plan_desc plan_desc(const AttentionCase& c) {
     int64_t tokens = 0;
     for (const Sequence& s : c.sequences) tokens += s.qo_len;
-    return {sizeof(adze_attention_plan_desc), c.shape.q_heads, c.shape.kv_heads, c.shape.dim_qk, c.shape.dim_v,
-            c.page_size, c.shape.causal ? 1 : 0, c.shape.window, float(c.shape.scale),
-            std::max(1, int32_t(c.sequences.size())) + c.spare_sequences, std::max<int64_t>(1, tokens) + c.spare_tokens,
+    return {sizeof(adze_attention_plan_desc),
+            c.shape.q_heads,
+            c.shape.kv_heads,
+            c.shape.dim_qk,
+            c.shape.dim_v,
+            c.page_size,
+            c.shape.causal ? 1 : 0,
+            c.shape.window,
+            float(c.shape.scale),
+            std::max(1, int32_t(c.sequences.size())) + c.spare_sequences,
+            std::max<int64_t>(1, tokens) + c.spare_tokens,
             std::max<int64_t>(1, pages_of(c.sequences, c.page_size)) + c.spare_pages};
 }
 
@@ -115,8 +131,17 @@ void AttentionCall::upload_indices() {
 }
 
 adze_attention_desc AttentionCall::desc() const {
-    return {sizeof(adze_attention_desc), 0,        plan,           q.view(), o.view(), lse.view(), indices.view(),
-            k.view(),                    v.view(), workspace.data(), workspace.bytes()};
+    return {sizeof(adze_attention_desc),
+            0,
+            plan,
+            q.view(),
+            o.view(),
+            lse.view(),
+            indices.view(),
+            k.view(),
+            v.view(),
+            workspace.data(),
+            workspace.bytes()};
 }
 
 void AttentionCall::run(adze_stream* stream) {

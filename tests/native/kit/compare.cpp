@@ -5,8 +5,8 @@
 namespace kit {
 namespace {
 
-std::string place(const Tensor& out, size_t i) {
-    return "[" + std::to_string(int64_t(i) / out.columns()) + ", " + std::to_string(int64_t(i) % out.columns()) + "]";
+testing::Message place(const Tensor& out, size_t i) {
+    return testing::Message() << '[' << int64_t(i) / out.columns() << ", " << int64_t(i) % out.columns() << ']';
 }
 
 }  // namespace
@@ -17,8 +17,8 @@ testing::AssertionResult close(const Tensor& out, const Reference& reference, in
     std::vector<double> values = out.values();
     if (rows >= 0) values.resize(size_t(rows * out.columns()));
     if (values.size() != reference.value.size()) {
-        return testing::AssertionFailure() << "the reference has " << reference.value.size() << " elements, the output "
-                                           << values.size();
+        return testing::AssertionFailure()
+               << "the reference has " << reference.value.size() << " elements, the output " << values.size();
     }
     double error = 0, plain_error = 0, norm = 0, slack_norm = 0;
     for (size_t i = 0; i < values.size(); ++i) {

@@ -14,7 +14,8 @@ struct Reference {
 /// The first `rows` rows of `out` against `reference` (dense rows of out.columns()):
 ///  - an element is NaN or Inf exactly where the reference rounds to it (Inf also within the slack of overflow);
 ///  - each element is within its slack and one rounding;
-///  - ||out - ref|| / ||ref|| is at most twice the plain algorithm's, or the roundings of the format that nobody avoids.
+///  - ||out - ref|| / ||ref|| is at most twice the plain algorithm's, or the roundings of the format that nobody
+///  avoids.
 testing::AssertionResult close(const Tensor& out, const Reference& reference, int64_t rows = -1);
 
 /// Equal to the reference rounded to the output's format, NaN for NaN.

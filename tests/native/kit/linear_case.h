@@ -38,7 +38,7 @@ struct LinearCall {
     }
 
     adze_linear_desc desc() const {
-        return {sizeof(adze_linear_desc), 0,           weight, x.view(), y.view(), bias.view(), workspace.data(),
+        return {sizeof(adze_linear_desc), 0, weight, x.view(), y.view(), bias.view(), workspace.data(),
                 workspace.bytes()};
     }
 

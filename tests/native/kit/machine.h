@@ -102,10 +102,10 @@ inline const std::vector<Machine> kMachines{{ADZE_CPU_ISA_PORTABLE, 1}, {ADZE_CP
 /// One of each instruction set, for slow tests.
 inline const std::vector<Machine> kIsas{{ADZE_CPU_ISA_PORTABLE, 2}, {ADZE_CPU_ISA_AVX2, 2}, {ADZE_CPU_ISA_AVX512, 2}};
 
-#define ADZE_ON_EACH_MACHINE(suite)                                          \
+#define ADZE_ON_EACH_MACHINE(suite)                                         \
     INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::ValuesIn(kit::kMachines), \
                              [](const auto& info) { return kit::name_of(info.param); })
-#define ADZE_ON_EACH_ISA(suite)                                          \
+#define ADZE_ON_EACH_ISA(suite)                                         \
     INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::ValuesIn(kit::kIsas), \
                              [](const auto& info) { return kit::name_of(info.param); })
 

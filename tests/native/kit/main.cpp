@@ -34,6 +34,7 @@ void on_fault(int signal, siginfo_t* info, void*) {
 int main(int argc, char** argv) {
     testing::InitGoogleTest(&argc, argv);
     testing::UnitTest::GetInstance()->listeners().Append(new Repeat);
+    if (kit::full_sweep()) testing::GTEST_FLAG(also_run_disabled_tests) = true;
     struct sigaction action = {};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO;

@@ -1,5 +1,5 @@
-// Memory that tells on whoever leaves it: it ends at a page that faults, begins behind sentinels, and remembers what was
-// in it. Device memory of the cpu backend is ordinary memory, so tensors point straight at it.
+// Memory that tells on whoever leaves it: it ends at a page that faults, begins behind sentinels, and remembers what
+// was in it. Device memory of the cpu backend is ordinary memory, so tensors point straight at it.
 #pragma once
 #include <adze/base.h>
 #include <gtest/gtest.h>
@@ -16,7 +16,9 @@ namespace kit {
 
 inline const std::vector<adze_dtype> kFloats{ADZE_DTYPE_F32, ADZE_DTYPE_F16, ADZE_DTYPE_BF16};
 
-inline size_t size_of(adze_dtype dtype) { return dtype == ADZE_DTYPE_F16 || dtype == ADZE_DTYPE_BF16 ? 2 : 4; }
+inline size_t size_of(adze_dtype dtype) {
+    return dtype == ADZE_DTYPE_F16 || dtype == ADZE_DTYPE_BF16 ? 2 : 4;
+}
 inline const char* name_of(adze_dtype dtype) {
     constexpr const char* names[] = {"none", "f32", "f16", "bf16", "i32"};
     return names[dtype];
@@ -25,7 +27,8 @@ inline const char* name_of(adze_dtype dtype) {
 /// `bytes` of memory whose last byte is followed by a page without access; 64 sentinel bytes or more come before it.
 class Fenced {
 public:
-    explicit Fenced(size_t bytes = 0);
+    Fenced() = default;  // nothing, at NULL
+    explicit Fenced(size_t bytes);
     std::byte* data() const { return data_; }
     size_t bytes() const { return bytes_; }
     /// From the first sentinel to the fence.

@@ -21,7 +21,7 @@ inline uint64_t base_seed() {
     return seed;
 }
 
-/// "full" sweeps take minutes; they carry the ctest label nightly.
+/// Sweeps of minutes are disabled tests unless ADZE_TEST_SWEEP=full; ctest has them under the label nightly.
 inline bool full_sweep() {
     const char* text = std::getenv("ADZE_TEST_SWEEP");
     return text && std::string(text) == "full";
@@ -48,9 +48,7 @@ public:
         return z ^ (z >> 31);
     }
     double uniform() { return double(next() >> 11) * 0x1p-53; }
-    double normal() {
-        return std::sqrt(-2 * std::log(1 - uniform())) * std::cos(2 * std::numbers::pi * uniform());
-    }
+    double normal() { return std::sqrt(-2 * std::log(1 - uniform())) * std::cos(2 * std::numbers::pi * uniform()); }
     /// From `low` to `high`, both included.
     int64_t integer(int64_t low, int64_t high) { return low + int64_t(next() % uint64_t(high - low + 1)); }
     bool coin() { return next() & 1; }

@@ -12,9 +12,11 @@ testing::AssertionResult refused(adze_status status, adze_status expected, const
     }
     const bool named = message.rfind(function + ": ", 0) == 0 && message.find(argument) != std::string::npos;
     const bool has_value = message.find(value) != std::string::npos;
-    // What is allowed follows a semicolon; a plain "x is NULL" says it all.
-    const bool says_why = message.find("; ") != std::string::npos || message.find("NULL") != std::string::npos ||
-                          expected != ADZE_ERROR_INVALID_ARGUMENT;
+    // What is allowed follows a semicolon; some refusals say it all.
+    bool says_why = expected != ADZE_ERROR_INVALID_ARGUMENT;
+    for (const char* reason : {"; ", "NULL", "overlap", "another context", "negative", "exceed"}) {
+        says_why = says_why || message.find(reason) != std::string::npos;
+    }
     if (named && has_value && says_why && message.find('\n') == std::string::npos) return testing::AssertionSuccess();
     return testing::AssertionFailure() << "\"" << message << "\" should read \"" << function << ": ... " << argument
                                        << " ... " << value << "; what is allowed\"";

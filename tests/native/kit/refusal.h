@@ -36,8 +36,8 @@ private:
     Fenced memory_;
 };
 
-/// The rules on struct_size that hold for every descriptor (base.h). `call` takes a pointer to the descriptor; `desc` is
-/// one with which it succeeds.
+/// The rules on struct_size that hold for every descriptor (base.h). `call` takes a pointer to the descriptor; `desc`
+/// is one with which it succeeds.
 template <class Desc, class Call>
 void check_struct_size(const Desc& desc, const std::string& function, const Call& call) {
     SCOPED_TRACE(function);
@@ -46,13 +46,16 @@ void check_struct_size(const Desc& desc, const std::string& function, const Call
         tiny.struct_size = size;
         EXPECT_TRUE(invalid(call(&tiny), function, "struct_size", std::to_string(size)));
     }
-    // Every multiple of 4: right or wrong, nothing behind the end is read. Fields cut off are zero, so some calls fail.
-    for (uint32_t size = 4; size < sizeof(Desc); size += 4) {
+    // Cut between fields, right or wrong, nothing behind the end is read. What is cut off is zero, so some calls fail.
+    for (uint32_t size = alignof(Desc); size < sizeof(Desc); size += alignof(Desc)) {
         const adze_status status = call(AtEdge<Desc>(desc, size).get());
         EXPECT_TRUE(status == ADZE_OK || status == ADZE_ERROR_INVALID_ARGUMENT) << size << ": " << adze_last_error();
     }
     EXPECT_EQ(call(AtEdge<Desc>(desc, sizeof(Desc)).get()), ADZE_OK) << adze_last_error();
-    for (uint32_t more : {8u, 64u, 4096u}) {
+    Desc garbage = desc;  // a forgotten struct_size: not a licence to read 4 GB
+    garbage.struct_size = UINT32_MAX;
+    EXPECT_TRUE(invalid(call(&garbage), function, "struct_size", std::to_string(UINT32_MAX)));
+    for (uint32_t more : {8u, 64u, 512u}) {
         EXPECT_EQ(call(AtEdge<Desc>(desc, sizeof(Desc) + more).get()), ADZE_OK) << adze_last_error();
         const AtEdge<Desc> unknown(desc, sizeof(Desc) + more, std::byte{1});
         EXPECT_TRUE(invalid(call(unknown.get()), function, "struct_size"));

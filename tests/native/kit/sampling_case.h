@@ -34,8 +34,14 @@ struct SamplingCall {
     }
 
     adze_sampling_desc desc() const {
-        return {sizeof(adze_sampling_desc), 0,           logits.view(),    params.empty() ? nullptr : params.data(),
-                mask.view(),                ids.view(),  workspace.data(), workspace.bytes()};
+        return {sizeof(adze_sampling_desc),
+                0,
+                logits.view(),
+                params.empty() ? nullptr : params.data(),
+                mask.view(),
+                ids.view(),
+                workspace.data(),
+                workspace.bytes()};
     }
 
     std::vector<int> run(adze_stream* stream) {

@@ -1,5 +1,6 @@
 // Number formats from first principles: any sign-exponent-fraction format of IEEE 754's shape, decoded and encoded
-// (round to nearest, ties to even) with ldexp and nearbyint alone. Shares no line with kernels/numeric, which it checks.
+// (round to nearest, ties to even) with ldexp and nearbyint alone. Shares no line with kernels/numeric, which it
+// checks.
 #pragma once
 #include <adze/base.h>
 
@@ -56,6 +57,8 @@ inline uint32_t encode(double value, Format format) {
     return sign | std::min(bits, format.infinity());
 }
 
-inline double round_to(double value, Format format) { return decode(encode(value, format), format); }
+inline double round_to(double value, Format format) {
+    return decode(encode(value, format), format);
+}
 
 }  // namespace oracle

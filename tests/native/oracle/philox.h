@@ -17,11 +17,11 @@ inline std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter, st
     return counter;
 }
 
-/// The draw of (seed, position) in [0, 1). Counter and key are little-endian words of the two numbers.
+/// The draw of (seed, position) in [0, 1): the first two words as one number of 64 bits, its upper 53 bits.
 inline double philox_uniform(uint64_t seed, uint64_t position) {
     const auto words = philox4x32_10({static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), 0, 0},
                                      {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
-    return words[0] * 0x1p-32;
+    return double((uint64_t{words[0]} << 32 | words[1]) >> 11) * 0x1p-53;
 }
 
 }  // namespace oracle

@@ -16,8 +16,8 @@ inline bool in_range(const adze_sampling_params& p) {
 }
 
 /// Probability of each token, or nothing where the id is -1. `allowed` is empty for no mask.
-/// `margin`, if given, receives how far the nearest token is from being kept or dropped the other way by top_p or min_p:
-/// where it is large, float32 arithmetic keeps the same tokens.
+/// `margin`, if given, receives how far the nearest token is from being kept or dropped the other way by top_p or
+/// min_p: where it is large, float32 arithmetic keeps the same tokens.
 inline std::vector<double> distribution(const std::vector<double>& logits, const adze_sampling_params& params,
                                         const std::vector<bool>& allowed, double* margin = nullptr) {
     const auto near = [&](double distance) {
