@@ -125,7 +125,7 @@ float* partial_of(const AttentionParams& p, int64_t row, int64_t q_head) {
 // Divides a row's sums (in place) and stores them with their log-sum-exp.
 void write_result(const AttentionParams& p, int64_t row, int64_t q_head, float* sum, float maximum, float total) {
     const int32_t d = p.plan->shape.head_dim_v;
-    if (maximum == -kInfinity) total = 1.0f;  // no key seen: the sums are zero
+    if (total == 0.0f) total = 1.0f;  // no key seen: the sums are zero, the maximum is -inf
     for (int32_t i = 0; i < d; ++i) sum[i] /= total;
     write_row(p.o, row, q_head * d, sum, d);
     if (p.lse.data == nullptr) return;
