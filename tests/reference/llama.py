@@ -1,4 +1,4 @@
-"""Llama (Touvron et al. 2023) and Mistral (Jiang et al. 2023) as in the papers, in PyTorch: the references of the tests.
+"""Llama (Touvron et al. 2023) and Mistral (Jiang et al. 2023) as in the papers, in PyTorch: the tests' references.
 
     x_0     = E[ids]
     h       = x_l + W_o attention(rope(W_q n), rope(W_k n), W_v n)     n = rmsnorm(x_l)
@@ -23,7 +23,7 @@ DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I
 
 
 class Precision(NamedTuple):
-    """Matrix products take and give `product`; sums along the residual stream, norms, rope and softmax are in `stream`."""
+    """Matrix products take and give `product`; the residual stream, norms, rope and softmax are in `stream`."""
     stream: torch.dtype
     product: torch.dtype
 
@@ -82,12 +82,13 @@ class Llama:
         return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
     def frequencies(self) -> Tensor:
-        frequency = self.config["rope_theta"] ** (-torch.arange(0, self.head_dim, 2, dtype=torch.float64) / self.head_dim)
+        exponent = torch.arange(0, self.head_dim, 2, dtype=torch.float64) / self.head_dim
+        frequency = self.config["rope_theta"] ** -exponent
         scaling = self.config.get("rope_scaling")
         if scaling is None:
             return frequency
-        # Llama 3.1: wavelengths beyond original / low are stretched by the factor, those below original / high are kept,
-        # and between them the frequency is interpolated.
+        # Llama 3.1: wavelengths beyond original / low are stretched by the factor, those below original / high are
+        # kept, and between them the frequency is interpolated.
         assert scaling["rope_type"] == "llama3"
         low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
         turns = scaling["original_max_position_embeddings"] * frequency / (2 * math.pi)
@@ -100,7 +101,7 @@ class Llama:
 
 
 def greedy(model: Llama, prompt: list[int], length: int) -> tuple[list[int], float]:
-    """The ids of greedy decoding up to and including eos, and the smallest gap between the best logit and the second."""
+    """The ids of greedy decoding, eos included, and the smallest gap between the best logit and the second."""
     ids, margin = list(prompt), math.inf
     while len(ids) < len(prompt) + length:
         best = model(ids)[1][-1].topk(2)
@@ -128,7 +129,8 @@ class Tokenizer:
         self.pattern = re.compile(pattern)
         printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
         others = [byte for byte in range(256) if byte not in printable]
-        self.characters = {byte: chr(byte) for byte in printable} | {byte: chr(0x100 + i) for i, byte in enumerate(others)}
+        self.characters = {byte: chr(byte) for byte in printable}
+        self.characters |= {byte: chr(0x100 + i) for i, byte in enumerate(others)}
         template = data["post_processor"].get("single", [{"Sequence": {}}])
         at = next(i for i, piece in enumerate(template) if "Sequence" in piece)
         specials = [added[piece["SpecialToken"]["id"]] if "SpecialToken" in piece else None for piece in template]
@@ -175,9 +177,10 @@ def save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> No
         # PyTorch 1.13 gives numpy no bfloat16, so two-byte types go as integers.
         tensor = tensor.contiguous()
         raw = (tensor.view(torch.int16) if tensor.element_size() == 2 else tensor).numpy().tobytes()
-        header[name] = {"dtype": names[tensor.dtype], "shape": [*tensor.shape], "data_offsets": [offset, offset + len(raw)]}
+        end = offset + len(raw)
+        header[name] = {"dtype": names[tensor.dtype], "shape": [*tensor.shape], "data_offsets": [offset, end]}
         data.append(raw)
-        offset += len(raw)
+        offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-(len(text) + 8) % 64)
     path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(data))
@@ -208,15 +211,18 @@ def write_reference(path: Path, folder: Path, name: str, prompts: list[str], gre
     assert min(margins) > margin, f"the closest greedy choice wins by only {min(margins)}"
 
     metadata = {"format": "adze-reference-1", "dtype": "float32", "model": name, "torch": torch.__version__,
-                "prompts": json.dumps(prompts), "greedy_prompts": json.dumps(greedy_prompts), "greedy_margin": repr(min(margins))}
+                "prompts": json.dumps(prompts), "greedy_prompts": json.dumps(greedy_prompts),
+                "greedy_margin": repr(min(margins))}
     for label, precision in [("float32", FLOAT32), ("bfloat16", BFLOAT16)]:
         for key, value in states(Llama(config, weights, precision), ids).items():
             error = value.double() - truth[key].double()
             relative = (error.norm() / truth[key].double().norm()).item()
             metadata[f"error.{label}.{key}"] = f"{relative!r} {error.abs().max().item()!r}"
-    save(path, {**ragged("prompt", ids), **truth, **ragged("greedy_prompt", greedy_ids), **ragged("greedy", [*answers])}, metadata)
+    tensors = {**ragged("prompt", ids), **truth, **ragged("greedy_prompt", greedy_ids), **ragged("greedy", [*answers])}
+    save(path, tensors, metadata)
 
-    print(f"{path.name}: {path.stat().st_size} bytes, {len(sum(ids, []))} tokens, smallest greedy margin {min(margins):.4f}")
+    size = path.stat().st_size
+    print(f"{path.name}: {size} bytes, {len(sum(ids, []))} tokens, smallest greedy margin {min(margins):.4f}")
     for key, value in metadata.items():
         if key.startswith("error"):
             print(f"  {key:24} {value}")

@@ -2,12 +2,12 @@
 
     /usr/bin/python3 tests/reference/odd.py
 
-odd/      Llama: head_dim 8, five query heads on one key head, five layers, a separate lm_head, Llama 3.1's rope scaling with
-          wavelengths in all three of its ranges; float32 and float16 in two sharded files, the older spelling of merges.
+odd/      Llama: head_dim 8, five query heads on one key head, five layers, a separate lm_head, Llama 3.1's rope scaling
+          with wavelengths in all three of its ranges; float32 and float16 in two files, the older spelling of merges.
 mistral/  Mistral: head_dim 16, two key heads, a window of 16 tokens, shorter than the prompts; bfloat16.
 
-Weights are drawn so that logits are spread and greedy decoding wanders. The seed is the first for which every greedy choice
-wins clearly.
+Weights are drawn so that logits are spread and greedy decoding wanders. The seed is the first for which every greedy
+choice wins clearly.
 """
 import itertools
 import json
@@ -32,14 +32,14 @@ ODD = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_siz
                                              "high_freq_factor": 4.0, "original_max_position_embeddings": 32},
        "torch_dtype": "float32", **COMMON}
 MISTRAL = {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "hidden_size": 64, "num_hidden_layers": 2,
-           "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 152, "rope_theta": 10000.0,
-           "sliding_window": 16, "torch_dtype": "bfloat16", **COMMON}
+           "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "intermediate_size": 152,
+           "rope_theta": 10000.0, "sliding_window": 16, "torch_dtype": "bfloat16", **COMMON}
 
 SHORT = ["a", "Shall we begin?\n\n  Yes -- at 10:45, she'll say.", "Ünïcödé, 漢字 and 🙂 are bytes",
          "The kernel reads each page once; the cache holds 12345 tokens of it."]
-LONG = ["You may reproduce and distribute copies of the Work in any medium, with or without modifications, provided that you do",
+LONG = ["You may reproduce and distribute copies of the Work in any medium, with or without modifications, provided",
         "for (int i = 0; i < 1024; ++i) { sum += a[i] * b[i]; }  // 1,024 products, one sum",
-        "The window slides over the sequence and what has left it is seen only through the layers below, which saw it before.",
+        "The window slides over the sequence and what has left it is seen through the layers below, which saw it.",
         "Ünïcödé, 漢字 and 🙂 are nothing but bytes to a tokenizer of bytes."]
 EXTRA = ["Once upon a time", "0, 1, 1, 2, 3, 5, 8, 13, 21,", "Licensed under the", "\ttabs\tand   spaces  "]
 
@@ -82,7 +82,8 @@ def main() -> None:
     # Any plain text will do; the licence lies at hand.
     merges = bpe.train((ROOT / "LICENSE").read_text().split("\n"), 512)
     tokenizer = bpe.document(merges, [], [])
-    tokenizer["post_processor"] = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
+    tokenizer["post_processor"] = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False,
+                                   "use_regex": True}
 
     for name, config, prompts in [("odd", ODD, SHORT), ("mistral", MISTRAL, LONG)]:
         folder = HERE / name
