@@ -1,8 +1,8 @@
 """English orders and their canonical JSON answers, from a seed.
 
-An order names a customer, one to four items, perhaps a way of delivery and perhaps a note; the answer is one compact JSON
-object with the keys in the order of schema.json. The splits are disjoint by construction: a checksum of the *answer*
-decides where an order belongs, so that no wording of a held-out order is ever trained on.
+An order names a customer, one to four items, perhaps a way of delivery and perhaps a note; the answer is one compact
+JSON object with the keys in the order of schema.json. The splits are disjoint by construction: a checksum of the
+*answer* decides where an order belongs, so that no wording of a held-out order is ever trained on.
 
     python3 corpus.py            writes schema.json and heldout.jsonl
     python3 corpus.py --show 20  prints training orders
@@ -16,28 +16,29 @@ from typing import Iterator, NamedTuple
 
 HERE = Path(__file__).parent
 
-NAMES = """Ada Adam Alice Amir Anna Ben Bruno Carla Chloe Clara Daniel David Diego Elena Emma Erik Eva Felix Finn Grace Hana
-Hugo Ines Ivan Jack Jana Jonas Julia Karim Kate Lara Leo Liam Lily Lucas Luna Marco Maria Max Mia Mila Nadia Nina Noah Nora
-Oliver Omar Oscar Paul Petra Rosa Ruth Sam Sara Sofia Tara Theo Tom Vera Victor Yara Zoe""".split()
+NAMES = """Ada Adam Alice Amir Anna Ben Bruno Carla Chloe Clara Daniel David Diego Elena Emma Erik Eva Felix Finn
+Grace Hana Hugo Ines Ivan Jack Jana Jonas Julia Karim Kate Lara Leo Liam Lily Lucas Luna Marco Maria Max Mia Mila
+Nadia Nina Noah Nora Oliver Omar Oscar Paul Petra Rosa Ruth Sam Sara Sofia Tara Theo Tom Vera Victor Yara Zoe""".split()
 
 # singular, or singular/plural where the plural is not formed with -s
-PRODUCTS = [tuple(entry.split("/")) if "/" in entry else (entry, entry + "s") for entry in """apple, pear, banana, lemon, orange,
-melon, grape, cherry/cherries, strawberry/strawberries, peach/peaches, plum, mango/mangoes, tomato/tomatoes, potato/potatoes,
-carrot, onion, cucumber, mushroom, egg, bagel, muffin, cookie, sandwich/sandwiches, pancake, loaf/loaves, pie, cake, candle,
-lamp, light bulb, box/boxes, brush/brushes, basket, bottle, bowl, cup, coffee mug, glass/glasses, plate, spoon, fork,
-knife/knives, dish/dishes, pan, tea towel, blanket, pillow, chair, table, desk, shelf/shelves, clock, mirror, mouse/mice,
-keyboard, monitor, cable, battery/batteries, camera, phone, notebook, pencil, pen, eraser, ruler, book, map, calendar, watch/watches,
-scarf/scarves, hat, glove, sock, shirt, jacket, belt, umbrella, backpack, bicycle, ball, toy/toys, puppet, goose/geese, sheep/sheep,
+PRODUCTS = [tuple(entry.split("/")) if "/" in entry else (entry, entry + "s") for entry in """\
+apple, pear, banana, lemon, orange, melon, grape, cherry/cherries, strawberry/strawberries, peach/peaches, plum,
+mango/mangoes, tomato/tomatoes, potato/potatoes, carrot, onion, cucumber, mushroom, egg, bagel, muffin, cookie,
+sandwich/sandwiches, pancake, loaf/loaves, pie, cake, candle, lamp, light bulb, box/boxes, brush/brushes, basket,
+bottle, bowl, cup, coffee mug, glass/glasses, plate, spoon, fork, knife/knives, dish/dishes, pan, tea towel, blanket,
+pillow, chair, table, desk, shelf/shelves, clock, mirror, mouse/mice, keyboard, monitor, cable, battery/batteries,
+camera, phone, notebook, pencil, pen, eraser, ruler, book, map, calendar, watch/watches, scarf/scarves, hat, glove,
+sock, shirt, jacket, belt, umbrella, backpack, bicycle, ball, toy/toys, puppet, goose/geese, sheep/sheep,
 cactus/cacti, rose, tulip, leaf/leaves""".replace("\n", " ").split(", ")]
 
-NUMBERS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-eighteen nineteen twenty""".split()
+NUMBERS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+seventeen eighteen nineteen twenty""".split()
 
 MODES = ["standard", "express", "overnight", "pickup"]
 # Each wording follows the items: ", express delivery", " by courier", ". Please send it overnight".
 DELIVERY = {
-    "standard": ["", "", "", ", standard delivery", " with standard shipping", " by regular mail", ". Standard delivery is fine",
-                 ". No hurry"],
+    "standard": ["", "", "", ", standard delivery", " with standard shipping", " by regular mail",
+                 ". Standard delivery is fine", ". No hurry"],
     "express": [", express delivery", ", express", " by express", " with express shipping", ". Please send it express",
                 ". It is urgent", " as fast as possible", ". Use express delivery"],
     "overnight": [", overnight delivery", ", overnight", " with overnight shipping", " by tomorrow morning",
@@ -112,7 +113,8 @@ def phrase(rng: random.Random, singular: str, plural: str) -> tuple[str, int]:
     if kind < 0.15:
         return rng.choice(["an " if singular[0] in "aeiou" else "a ", "one ", "1 "]) + singular, 1
     if kind < 0.25:
-        words, quantity = rng.choice([("a couple of", 2), ("a pair of", 2), ("half a dozen", 6), ("a dozen", 12), ("two dozen", 24)])
+        words, quantity = rng.choice(
+            [("a couple of", 2), ("a pair of", 2), ("half a dozen", 6), ("a dozen", 12), ("two dozen", 24)])
         return f"{words} {plural}", quantity
     if kind < 0.55:
         quantity = rng.randint(2, 20)
@@ -151,7 +153,7 @@ def draw(rng: random.Random) -> Order:
 
 
 def orders(split: str, seed: int) -> Iterator[Order]:
-    """An endless stream of one split: 1/64 of all answers are held out, 1/64 are for validation, the others for training."""
+    """An endless stream of one split: 1/64 of the answers are held out, 1/64 are for validation, the others train."""
     rng = random.Random(f"{split} {seed}")
     while True:
         order = draw(rng)

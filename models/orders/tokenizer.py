@@ -2,7 +2,7 @@
 
     python3 tokenizer.py    trains on the corpus, writes tokenizer.json and tokenizer_config.json
 
-Words are split by the Llama-3 expression. A pair is merged by its count over distinct words, ties by the order of the ids,
+Words are split by the Llama-3 expression. The most frequent pair is merged, of equals the last in code point order,
 so that the result depends on the corpus alone.
 """
 import json
@@ -67,12 +67,12 @@ def merge(symbols: list[str], pair: tuple[str, str]) -> None:
 
 
 def document(merges: list[tuple[str, str]], specials: list[str], template: list[str]) -> dict:
-    """tokenizer.json: ids are bytes in the alphabet's order, then merges, then special tokens. In the template, $A is the text."""
+    """tokenizer.json. Ids are bytes in the alphabet's order, merges, special tokens; $A in the template is the text."""
     vocab = {token: i for i, token in enumerate(dict.fromkeys([*sorted(ALPHABET), *(a + b for a, b in merges)]))}
     added = [{"id": len(vocab) + i, "content": content, "single_word": False, "lstrip": False, "rstrip": False,
               "normalized": False, "special": True} for i, content in enumerate(specials)]
     ids = {token["content"]: token["id"] for token in added}
-    pieces = [{"Sequence": {"id": "A", "type_id": 0}} if piece == "$A" else {"SpecialToken": {"id": piece, "type_id": 0}}
+    pieces = [{"Sequence" if piece == "$A" else "SpecialToken": {"id": piece.strip("$"), "type_id": 0}}
               for piece in template]
     return {
         "version": "1.0",
@@ -131,9 +131,10 @@ if __name__ == "__main__":
     merges = train(texts, 1024 - len(specials))
     write_json(HERE / "tokenizer.json", document(merges, specials, [BOS, "$A", SEP]))
     write_json(HERE / "tokenizer_config.json", {
-        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BOS, "eos_token": EOS, "clean_up_tokenization_spaces": False,
-        "model_max_length": 512})
+        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BOS, "eos_token": EOS,
+        "clean_up_tokenization_spaces": False, "model_max_length": 512})
     tokenizer = Tokenizer(HERE / "tokenizer.json")
     lengths = [len(tokenizer.encode(text)) for text in texts]
     assert all(tokenizer.decode(tokenizer.encode(text)) == text for text in texts)
-    print(f"{len(tokenizer.ids)} tokens; an order has {sum(lengths[::2]) / 20000:.1f}, its answer {sum(lengths[1::2]) / 20000:.1f}")
+    order, answer = sum(lengths[::2]) / 20000, sum(lengths[1::2]) / 20000
+    print(f"{len(tokenizer.ids)} tokens; an order has {order:.1f}, its answer {answer:.1f}")
