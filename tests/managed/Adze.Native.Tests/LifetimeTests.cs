@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace Adze.Native.Tests;
@@ -75,27 +76,22 @@ public sealed class LifetimeTests
     public void Racing_disposes_never_crash()
     {
         using Bench bench = new();
-        for (int round = 0; round < 200; round++)
+        for (int round = 0; round < 50; round++)
         {
-            using AdzeStream stream = new(bench.Context);
             Operators operators = new(bench);
-            using Barrier barrier = new(2);
-            Thread disposer = new(() =>
-            {
-                barrier.SignalAndWait();
-                operators.Dispose();
-            });
+            Thread disposer = new(operators.Dispose);
             disposer.Start();
-            barrier.SignalAndWait();
-            Exception? error = Record.Exception(() =>
-            {
-                for (int i = 0; i < 1000; i++)
-                {
-                    operators.Launch(stream);
-                }
-            });
+            Exception? error = Record.Exception(() => LaunchFor(TimeSpan.FromSeconds(60)));
             disposer.Join();
             Assert.IsType<ObjectDisposedException>(error);
+
+            void LaunchFor(TimeSpan limit)
+            {
+                for (Stopwatch watch = Stopwatch.StartNew(); watch.Elapsed < limit;)
+                {
+                    operators.Launch(bench.Stream);
+                }
+            }
         }
     }
 
