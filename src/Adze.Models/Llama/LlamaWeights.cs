@@ -1,0 +1,94 @@
+using Adze.Native;
+
+namespace Adze.Models;
+
+/// <summary>y = x Wᵀ + b.</summary>
+internal readonly record struct Projection(Weight Weight, DeviceTensor Bias);
+
+/// <summary>The weights of one transformer layer.</summary>
+internal sealed record LlamaLayer(
+    DeviceTensor InputNorm, Projection Query, Projection Key, Projection Value, Projection Output,
+    DeviceTensor PostAttentionNorm, Projection Gate, Projection Up, Projection Down);
+
+/// <summary>All weights of a model, on the device, in the checkpoint's types.</summary>
+internal sealed class LlamaWeights : IDisposable
+{
+    private readonly WeightLoader _loader;
+
+    public LlamaWeights(AdzeContext context, AdzeStream stream, Checkpoint checkpoint, IProgress<double>? progress)
+    {
+        ModelConfig config = checkpoint.Config;
+        _loader = new WeightLoader(context, stream, checkpoint, progress);
+        try
+        {
+            Embedding = _loader.Matrix(LlamaTensors.Embedding);
+            Layers = [.. Enumerable.Range(0, config.NumLayers).Select(layer => LoadLayer(layer, config))];
+            FinalNorm = _loader.Vector(LlamaTensors.FinalNorm);
+            Head = _loader.Packed(config.TieWordEmbeddings ? LlamaTensors.Embedding : LlamaTensors.Head);
+            InverseFrequencies = _loader.Upload(RotaryFrequencies(config));
+            stream.Synchronize();
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public DeviceTensor Embedding { get; }
+
+    public LlamaLayer[] Layers { get; }
+
+    public DeviceTensor FinalNorm { get; }
+
+    public Weight Head { get; }
+
+    public DeviceTensor InverseFrequencies { get; }
+
+    /// <summary>Device memory in bytes.</summary>
+    public ulong Bytes => _loader.Bytes;
+
+    public void Dispose() => _loader.Dispose();
+
+    /// <summary>The largest workspace that a projection needs.</summary>
+    public ulong WorkspaceBytes(long tokens, long logitRows) =>
+        Layers.SelectMany(Projections).Select(projection => Linear.WorkspaceSize(projection.Weight, tokens))
+            .Append(Linear.WorkspaceSize(Head, logitRows)).Max();
+
+    private static IEnumerable<Projection> Projections(LlamaLayer layer) =>
+        [layer.Query, layer.Key, layer.Value, layer.Output, layer.Gate, layer.Up, layer.Down];
+
+    private LlamaLayer LoadLayer(int layer, ModelConfig config)
+    {
+        return new LlamaLayer(
+            InputNorm: _loader.Vector(LlamaTensors.InLayer(layer, LlamaTensors.InputNorm)),
+            Query: Load("self_attn.q_proj", config.AttentionBias),
+            Key: Load("self_attn.k_proj", config.AttentionBias),
+            Value: Load("self_attn.v_proj", config.AttentionBias),
+            Output: Load("self_attn.o_proj", config.AttentionBias),
+            PostAttentionNorm: _loader.Vector(LlamaTensors.InLayer(layer, LlamaTensors.PostAttentionNorm)),
+            Gate: Load("mlp.gate_proj", config.MlpBias),
+            Up: Load("mlp.up_proj", config.MlpBias),
+            Down: Load("mlp.down_proj", config.MlpBias));
+
+        Projection Load(string name, bool bias) => new(
+            _loader.Packed(LlamaTensors.InLayer(layer, $"{name}.weight")),
+            bias ? _loader.Vector(LlamaTensors.InLayer(layer, $"{name}.bias")) : default);
+    }
+
+    private static float[] RotaryFrequencies(ModelConfig config)
+    {
+        float[] frequencies = new float[config.RotaryDim / 2];
+        RopeScalingConfig? scaling = config.RopeScaling;
+        Glue.RopeFrequencies(
+            new RopeScaling(config.RotaryDim, config.RopeTheta, scaling?.Kind switch
+            {
+                null => RopeScalingType.None,
+                RopeScalingKind.Linear => RopeScalingType.Linear,
+                _ => RopeScalingType.Llama3,
+            }, scaling?.Factor ?? 0, scaling?.LowFrequencyFactor ?? 0, scaling?.HighFrequencyFactor ?? 0,
+            scaling?.OriginalContext ?? 0),
+            frequencies);
+        return frequencies;
+    }
+}
