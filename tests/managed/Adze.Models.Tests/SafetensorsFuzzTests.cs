@@ -14,7 +14,7 @@ public sealed class SafetensorsFuzzTests : IDisposable
         "\\u0000", "[[[[[[[[[[", "\"__metadata__\":{},", "\"data_offsets\":[0,8]", " ", "\n", "\u00ff",
     ];
 
-    private readonly TestFolder _folder = new();
+    private readonly TestFolder _folder = TestFolder.InMemory();
 
     public void Dispose() => _folder.Dispose();
 

@@ -7,7 +7,14 @@ namespace Adze.Models.Tests;
 /// <summary>A folder of its own for one test, removed afterwards.</summary>
 internal sealed class TestFolder : IDisposable
 {
-    public string Path { get; } = Directory.CreateTempSubdirectory("adze-models-").FullName;
+    private TestFolder(string path) => Path = Directory.CreateDirectory(path).FullName;
+
+    public TestFolder() : this(In(System.IO.Path.GetTempPath())) { }
+
+    public string Path { get; }
+
+    /// <summary>In memory where the system can: for thousands of files, the disk would take most of the time.</summary>
+    public static TestFolder InMemory() => Directory.Exists("/dev/shm") ? new(In("/dev/shm")) : new();
 
     public string File(string name) => System.IO.Path.Combine(Path, name);
 
@@ -22,6 +29,8 @@ internal sealed class TestFolder : IDisposable
     public string Write(string name, JsonNode json) => Write(name, json.ToJsonString());
 
     public void Dispose() => Directory.Delete(Path, recursive: true);
+
+    private static string In(string parent) => System.IO.Path.Combine(parent, $"adze-models-{Guid.NewGuid():N}");
 }
 
 internal static class Safetensors
