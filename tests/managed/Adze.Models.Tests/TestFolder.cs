@@ -55,8 +55,9 @@ internal static class Safetensors
         return file;
     }
 
-    /// <summary>A correct file with these tensors, one after the other.</summary>
-    public static byte[] File(IEnumerable<(string Name, string DType, long[] Shape, byte[] Data)> tensors)
+    /// <summary>A correct file with these tensors, one after the other. Spaces behind the header move them.</summary>
+    public static byte[] File(
+        IEnumerable<(string Name, string DType, long[] Shape, byte[] Data)> tensors, int headerPadding = 0)
     {
         JsonObject header = [];
         MemoryStream data = new();
@@ -65,7 +66,7 @@ internal static class Safetensors
             header[name] = Entry(dtype, shape, data.Length, data.Length + bytes.Length);
             data.Write(bytes);
         }
-        byte[] json = Encoding.UTF8.GetBytes(header.ToJsonString());
+        byte[] json = Encoding.UTF8.GetBytes(header.ToJsonString() + new string(' ', headerPadding));
         return File(json, data.ToArray(), (ulong)json.Length);
     }
 
