@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Adze.Native;
 
 namespace Adze.Models.Tests;
 
@@ -15,9 +16,9 @@ public sealed class ModelConfigTests : IDisposable
         Assert.Equal(ModelArchitecture.Llama, config.Architecture);
         Assert.Equal((16, 2, 2, 1, 8), (config.HiddenSize, config.NumLayers, config.NumHeads, config.NumKvHeads, config.HeadDim));
         Assert.Equal((24, 32, 64), (config.IntermediateSize, config.VocabularySize, config.MaxPositionEmbeddings));
-        Assert.Equal((1e-5, 10000.0), (config.RmsNormEpsilon, config.RopeTheta));
+        Assert.Equal((1e-5, 10000.0), (config.RmsNormEpsilon, config.Rope.Theta));
         Assert.Equal((1, 2), (config.BosTokenId, config.EosTokenIds.Single()));
-        Assert.Null(config.RopeScaling);
+        Assert.Equal(RopeScalingKind.None, config.Rope.Kind);
         Assert.Null(config.SlidingWindow);
         Assert.False(config.TieWordEmbeddings || config.AttentionBias || config.MlpBias);
         Assert.Equal((1.0, 8), (config.PartialRotaryFactor, config.RotaryDim));
@@ -30,7 +31,7 @@ public sealed class ModelConfigTests : IDisposable
             {"model_type":"llama","hidden_size":48,"num_hidden_layers":2,"num_attention_heads":3,"intermediate_size":24,"vocab_size":32}
             """);
         Assert.Equal((3, 16), (llama.NumKvHeads, llama.HeadDim));
-        Assert.Equal((1e-6, 10000.0, 2048), (llama.RmsNormEpsilon, llama.RopeTheta, llama.MaxPositionEmbeddings));
+        Assert.Equal((1e-6, 10000.0, 2048), (llama.RmsNormEpsilon, llama.Rope.Theta, llama.MaxPositionEmbeddings));
         Assert.Null(llama.BosTokenId);
         Assert.Empty(llama.EosTokenIds);
         ModelConfig mistral = Load("""
@@ -50,15 +51,16 @@ public sealed class ModelConfigTests : IDisposable
     [InlineData("""{"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":8192}""")]
     [InlineData("""{"type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":8192}""")]
     public void ReadsLlama3Scaling(string json) => Assert.Equal(
-        new RopeScalingConfig(RopeScalingKind.Llama3, 8, 1, 4, 8192),
-        Load(new TestCheckpoint().With("rope_scaling", JsonNode.Parse(json))).RopeScaling);
+        new RopeScaling(10000, RopeScalingKind.Llama3, 8, 1, 4, 8192),
+        Load(new TestCheckpoint().With("rope_scaling", JsonNode.Parse(json))).Rope);
 
     [Fact]
     public void ReadsOtherScalings()
     {
-        Assert.Equal(new RopeScalingConfig(RopeScalingKind.Linear, 2.5),
-            Load(new TestCheckpoint().With("rope_scaling", JsonNode.Parse("""{"type":"linear","factor":2.5}"""))).RopeScaling);
-        Assert.Null(Load(new TestCheckpoint().With("rope_scaling", JsonNode.Parse("""{"rope_type":"default"}"""))).RopeScaling);
+        Assert.Equal(new RopeScaling(10000, RopeScalingKind.Linear, 2.5),
+            Load(new TestCheckpoint().With("rope_scaling", JsonNode.Parse("""{"type":"linear","factor":2.5}"""))).Rope);
+        Assert.Equal(new RopeScaling(10000),
+            Load(new TestCheckpoint().With("rope_scaling", JsonNode.Parse("""{"rope_type":"default"}"""))).Rope);
     }
 
     [Fact]
@@ -69,9 +71,10 @@ public sealed class ModelConfigTests : IDisposable
         checkpoint.Config.Remove("rope_scaling");
         ModelConfig config = Load(checkpoint.With("rope_parameters",
             JsonNode.Parse("""{"rope_type":"linear","factor":4,"rope_theta":500000.0,"partial_rotary_factor":0.5}""")));
-        Assert.Equal((500000.0, 0.5, 4), (config.RopeTheta, config.PartialRotaryFactor, config.RotaryDim));
-        Assert.Equal(new RopeScalingConfig(RopeScalingKind.Linear, 4), config.RopeScaling);
-        Assert.Null(Load(checkpoint.With("rope_parameters", JsonNode.Parse("""{"rope_theta":5e5}"""))).RopeScaling);
+        Assert.Equal((0.5, 4), (config.PartialRotaryFactor, config.RotaryDim));
+        Assert.Equal(new RopeScaling(500000, RopeScalingKind.Linear, 4), config.Rope);
+        Assert.Equal(new RopeScaling(700000),
+            Load(checkpoint.With("rope_parameters", JsonNode.Parse("""{"rope_theta":7e5}"""))).Rope);
     }
 
     [Fact]

@@ -1,3 +1,5 @@
+using Adze.Native;
+
 namespace Adze.Models.Tests;
 
 /// <summary>The oracle for what the PyTorch references do not exercise (biases, partial rotary, linear scaling): the
@@ -56,8 +58,8 @@ internal sealed class NaiveLlama(Checkpoint checkpoint)
         for (int head = 0; head < x.Length; head += _config.HeadDim)
             for (int i = 0; i < half; i++)
             {
-                double angle = position * Math.Pow(_config.RopeTheta, -(double)i / half);
-                angle /= _config.RopeScaling?.Factor ?? 1;      // linear; llama3 is for PyTorch's reference
+                double angle = position * Math.Pow(_config.Rope.Theta, -(double)i / half);
+                angle /= _config.Rope.Kind == RopeScalingKind.Linear ? _config.Rope.Factor : 1;
                 (double a, double b) = (x[head + i], x[head + half + i]);
                 turned[head + i] = a * Math.Cos(angle) - b * Math.Sin(angle);
                 turned[head + half + i] = b * Math.Cos(angle) + a * Math.Sin(angle);
