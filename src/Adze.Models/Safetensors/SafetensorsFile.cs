@@ -163,8 +163,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
     {
         SafetensorsEntry entry = this[name];
         if (entry.Bytes > int.MaxValue)
-            throw new ModelFormatException($"{Path}: tensor {ModelFormatException.Quote(name)} of {entry.Bytes} bytes " +
-                "is too large to be copied to an array");
+            throw new ModelFormatException(
+                $"{Path}: tensor {ModelFormatException.Quote(name)} of {entry.Bytes} bytes is too large for an array");
         T[] values = new T[entry.Bytes / sizeof(T)];
         CopyBytes(name, 0, MemoryMarshal.AsBytes(values.AsSpan()));
         return values;

@@ -130,7 +130,7 @@ public sealed class LlamaModelTests : IDisposable
         }
         Assert.Equal(runner.Run(true, (sequence, [3])), runner.Run(true, (copy, [3])));
         Assert.Throws<ArgumentOutOfRangeException>(() => runner.Cache.CopyPage(-1, 0, runner.Stream));
-        Assert.Throws<ArgumentOutOfRangeException>(() => runner.Cache.CopyPage(0, runner.Cache.NumPages, runner.Stream));
+        Assert.Throws<ArgumentOutOfRangeException>(() => runner.Cache.CopyPage(0, 600, runner.Stream));
         Assert.Throws<ArgumentOutOfRangeException>(() => runner.Cache.Keys(2));
     }
 

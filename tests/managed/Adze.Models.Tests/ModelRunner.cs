@@ -60,7 +60,8 @@ internal sealed class ModelRunner : IDisposable
     /// <paramref name="inputs"/>.</summary>
     public ForwardBatch Prepare(bool all, (Sequence Sequence, int[] Ids)[] step, List<DeviceBuffer> inputs)
     {
-        List<int> ids = [], positions = [], logitRows = [], qoIndptr = [0], kvIndptr = [0], pages = [], lastPageLen = [];
+        List<int> ids = [], positions = [], logitRows = [];
+        List<int> qoIndptr = [0], kvIndptr = [0], pages = [], lastPageLen = [];
         foreach ((Sequence sequence, int[] added) in step)
         {
             positions.AddRange(Enumerable.Range(sequence.Length, added.Length));
