@@ -59,6 +59,18 @@ public sealed class LlamaModelTests : IDisposable
     }
 
     [Fact]
+    public void CacheMayBeNarrowerThanTheActivations()
+    {
+        new TestCheckpoint().AddTensors(_folder).Write(_folder);
+        using Checkpoint checkpoint = Checkpoint.Open(_folder.Path);
+        using ModelRunner runner = new(_folder.Path, cacheDType: DType.BF16);
+        Assert.Equal((DType.F32, DType.BF16), (runner.Model.Options.DType, runner.Cache.DType));
+        (double relative, _) = Reference.Errors([.. runner.Run(true, (new(), Ids)).SelectMany(row => row)],
+            [.. new NaiveLlama(checkpoint).Run(Ids).SelectMany(row => row)]);
+        Assert.InRange(relative, 1e-5, 1e-2);
+    }
+
+    [Fact]
     public void FileThatShrinksBeforeLoadingIsRefused()
     {
         new TestCheckpoint().AddTensors(_folder).Write(_folder);

@@ -169,6 +169,13 @@ public sealed class ModelConfigTests : IDisposable
         Assert.Contains(expected, Refused.By(() => Load(json)));
 
     [Fact]
+    public void ByteOrderMarkIsSkipped()
+    {
+        _folder.Write("config.json", "\ufeff" + new TestCheckpoint().Config.ToJsonString());
+        Assert.Equal(16, ModelConfig.Load(_folder.Path).HiddenSize);
+    }
+
+    [Fact]
     public void UnreadableFilesAreNamed()
     {
         Assert.Contains("config.json: no such file", Refused.By(() => ModelConfig.Load(_folder.Path)));
