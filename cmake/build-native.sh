@@ -64,8 +64,9 @@ lock() {
     trap 'rm -rf "$folder.lock.d"' EXIT
 }
 
+# CMakeLists.txt adds tests/native where it finds GoogleTest.
 lacks_googletest() {
-    grep -q '^GTest_DIR:PATH=.*NOTFOUND' "$folder/CMakeCache.txt"
+    ! grep -q '^subdirs("tests/native")' "$folder/CTestTestfile.cmake"
 }
 
 configure() {
