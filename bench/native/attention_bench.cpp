@@ -80,7 +80,7 @@ void prefill(benchmark::State& state, adze_dtype dtype) {
 }
 
 void configure(benchmark::internal::Benchmark* bench) {
-    bench->UseRealTime()->Unit(benchmark::kMicrosecond)->MinTime(0.05);
+    bench->MeasureProcessCPUTime()->UseRealTime()->Unit(benchmark::kMicrosecond)->MinTime(0.05);
 }
 
 BENCHMARK_CAPTURE(decode, f32, ADZE_DTYPE_F32)

@@ -44,7 +44,14 @@ void embedding(benchmark::State& state) {
 }
 
 void configure(benchmark::internal::Benchmark* bench) {
-    bench->UseRealTime()->Unit(benchmark::kMicrosecond)->MinTime(0.05)->ArgName("M")->Arg(1)->Arg(64)->Arg(2048);
+    bench->MeasureProcessCPUTime()
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond)
+        ->MinTime(0.05)
+        ->ArgName("M")
+        ->Arg(1)
+        ->Arg(64)
+        ->Arg(2048);
 }
 BENCHMARK(rms_norm)->Apply(configure);
 BENCHMARK(rope)->Apply(configure);

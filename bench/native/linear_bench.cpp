@@ -16,7 +16,7 @@ const int registered = [] {
                 "linear/" + std::string(dtype_name(dtype)) + "/" + std::to_string(N) + "x" + std::to_string(K);
             auto* bench = benchmark::RegisterBenchmark(
                 name.c_str(), [=, N = N, K = K](benchmark::State& state) { linear(state, dtype, N, K); });
-            bench->ArgName("M")->UseRealTime()->Unit(benchmark::kMicrosecond)->MinTime(0.05);
+            bench->ArgName("M")->MeasureProcessCPUTime()->UseRealTime()->Unit(benchmark::kMicrosecond)->MinTime(0.05);
             for (int64_t M : {1, 2, 4, 8, 16, 64, 256}) bench->Arg(M);
         }
     }

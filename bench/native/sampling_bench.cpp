@@ -28,7 +28,13 @@ void sampling(benchmark::State& state, adze_sampling_params params) {
 }
 
 void configure(benchmark::internal::Benchmark* bench) {
-    bench->UseRealTime()->Unit(benchmark::kMicrosecond)->MinTime(0.05)->ArgName("rows")->Arg(1)->Arg(16);
+    bench->MeasureProcessCPUTime()
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond)
+        ->MinTime(0.05)
+        ->ArgName("rows")
+        ->Arg(1)
+        ->Arg(16);
 }
 BENCHMARK_CAPTURE(sampling, greedy, adze_sampling_params{0, 0, 0, 0, 0, 0})->Apply(configure);
 BENCHMARK_CAPTURE(sampling, temperature, adze_sampling_params{0.8f, 0, 0, 0, 0, 0})->Apply(configure);
