@@ -73,13 +73,13 @@ internal sealed class Generator
         }
         if (_timeToFirstToken == default)
             _timeToFirstToken = Stopwatch.GetElapsedTime(_start);
+        if (sequence.Generated == 0)
+            _promptTokens += sequence.PromptLength;
         if (sequence.IsStop(token))
         {
             Finish(sequence, FinishReason.StopToken);
             return;
         }
-        if (sequence.Generated == 0)
-            _promptTokens += sequence.PromptLength;
         sequence.Append(token);
         _generated++;
         ReadOnlySpan<char> text = sequence.Decoder is null ? default : sequence.Decoder.Append(token);

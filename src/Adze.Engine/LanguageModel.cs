@@ -91,6 +91,10 @@ public sealed class LanguageModel : IDisposable
 
     internal EngineOptions Options => _options;
 
+    internal PageAllocator Pages => _pages;
+
+    internal StepBatch Batch => _batch;
+
     /// <summary>The ids of a prompt, special tokens included.</summary>
     public int[] Encode(string prompt)
     {
@@ -206,7 +210,7 @@ public sealed class LanguageModel : IDisposable
         return generator.Statistics();
     }
 
-    private Sequence CreateSequence(int index, GenerationRequest request)
+    internal Sequence CreateSequence(int index, GenerationRequest request)
     {
         request.Validate();
         int[]? encoded = request.Prompt is { } text ? Encode(text) : null;

@@ -28,7 +28,8 @@ internal sealed class PromptEncoder
 
     private static bool HasPostProcessor(string path)
     {
-        Utf8JsonReader json = new(File.ReadAllBytes(path), new JsonReaderOptions { MaxDepth = 512 });
+        ReadOnlySpan<byte> bytes = File.ReadAllBytes(path);
+        Utf8JsonReader json = new(bytes.StartsWith("\uFEFF"u8) ? bytes[3..] : bytes, new JsonReaderOptions { MaxDepth = 512 });
         while (json.Read())
         {
             if (json.CurrentDepth != 1 || json.TokenType != JsonTokenType.PropertyName)
