@@ -92,6 +92,7 @@ typedef struct adze_attention_desc {
     uint64_t workspace_bytes; /**< >= adze_attention_workspace_size() */
 } adze_attention_desc;
 
+/** In a capture, where batches come later, q, o, lse and kv_indices must be large enough for the plan's capacities. */
 ADZE_API adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* desc);
 
 /** Stores the keys and values of a batch's query tokens at their positions in the cache, rounded to the cache's dtype
@@ -107,6 +108,7 @@ typedef struct adze_kv_append_desc {
     adze_kv_cache v_cache;
 } adze_kv_append_desc;
 
+/** In a capture, k, v and kv_indices must be large enough for the plan's capacities. */
 ADZE_API adze_status adze_kv_append_run(adze_stream* stream, const adze_kv_append_desc* desc);
 
 #ifdef __cplusplus

@@ -23,9 +23,9 @@
 
 /* C++ sees a fixed underlying type, so that a value from a newer client is an ordinary wrong argument there. */
 #if defined(__cplusplus)
-    #define ADZE_ENUM(name) enum name : int32_t
+    #define ADZE_AS_INT32 : int32_t
 #else
-    #define ADZE_ENUM(name) enum name
+    #define ADZE_AS_INT32
 #endif
 
 #ifdef __cplusplus
@@ -35,9 +35,9 @@ extern "C" {
 /** Version of the library these headers belong to: major << 16 | minor << 8 | patch. */
 #define ADZE_VERSION 0x000100u
 /** Version of the ABI: equal numbers are compatible both ways. */
-#define ADZE_ABI_VERSION 0u
+#define ADZE_ABI_VERSION 0
 
-typedef ADZE_ENUM(adze_status){
+typedef enum adze_status ADZE_AS_INT32 {
     ADZE_OK = 0,
     /** An argument breaks its documented contract; nothing was launched. */
     ADZE_ERROR_INVALID_ARGUMENT = 1,
@@ -52,11 +52,17 @@ typedef ADZE_ENUM(adze_status){
     /** The device or its driver reported a failure. */
     ADZE_ERROR_DEVICE = 6,
     /** A defect of Adze. */
-    ADZE_ERROR_INTERNAL = 7} adze_status;
+    ADZE_ERROR_INTERNAL = 7
+} adze_status;
 
 /** Element types. bf16 and f16 are stored as 16-bit words in native byte order. */
-typedef ADZE_ENUM(adze_dtype){ADZE_DTYPE_NONE = 0, ADZE_DTYPE_F32 = 1, ADZE_DTYPE_F16 = 2, ADZE_DTYPE_BF16 = 3,
-                              ADZE_DTYPE_I32 = 4} adze_dtype;
+typedef enum adze_dtype ADZE_AS_INT32 {
+    ADZE_DTYPE_NONE = 0,
+    ADZE_DTYPE_F32 = 1,
+    ADZE_DTYPE_F16 = 2,
+    ADZE_DTYPE_BF16 = 3,
+    ADZE_DTYPE_I32 = 4
+} adze_dtype;
 
 /** A row-major matrix in device memory. Element (r, c) is at data + (r * row_stride + c) * size of dtype; columns are
  * dense. `data` is aligned to the element. A vector is one row. All zero means "absent" where an operator allows it. */

@@ -45,13 +45,14 @@ typedef struct adze_rope_desc {
 } adze_rope_desc;
 ADZE_API adze_status adze_rope_run(adze_stream* stream, const adze_rope_desc* desc);
 
-typedef ADZE_ENUM(adze_rope_scaling){
+typedef enum adze_rope_scaling ADZE_AS_INT32 {
     ADZE_ROPE_SCALING_NONE = 0,
     /** Every frequency divided by `factor` (positional interpolation, arXiv 2306.15595). */
     ADZE_ROPE_SCALING_LINEAR = 1,
     /** Llama 3.1: wavelengths above original_context / low_freq_factor divided by `factor`, those below
      *  original_context / high_freq_factor kept, and a linear blend between. */
-    ADZE_ROPE_SCALING_LLAMA3 = 2} adze_rope_scaling;
+    ADZE_ROPE_SCALING_LLAMA3 = 2
+} adze_rope_scaling;
 
 /** inv_freq[i] = theta^(-2 i / rotary_dim) for i < rotary_dim / 2, then scaled. Host arithmetic in f64, rounded to f32.
  */

@@ -22,17 +22,25 @@ typedef struct adze_stream adze_stream;
 typedef struct adze_event adze_event;
 typedef struct adze_graph adze_graph;
 
-typedef ADZE_ENUM(adze_backend){/** The GPU when there is one for which code was built, else the cpu. */
-                                ADZE_BACKEND_AUTO = 0, ADZE_BACKEND_CPU = 1,
-                                /** GPU kernels executed and checked on the host; plug-in libadze_sim.so. */
-                                ADZE_BACKEND_SIM = 2, ADZE_BACKEND_CUDA = 3,
-                                /** Plug-in libadze_hip.so. */
-                                ADZE_BACKEND_HIP = 4} adze_backend;
+typedef enum adze_backend ADZE_AS_INT32 {
+    /** The GPU when there is one for which code was built, else the cpu. */
+    ADZE_BACKEND_AUTO = 0,
+    ADZE_BACKEND_CPU = 1,
+    /** GPU kernels executed and checked on the host; plug-in libadze_sim.so. */
+    ADZE_BACKEND_SIM = 2,
+    ADZE_BACKEND_CUDA = 3,
+    /** Plug-in libadze_hip.so. */
+    ADZE_BACKEND_HIP = 4
+} adze_backend;
 
 /** Instruction set of the cpu backend. */
-typedef ADZE_ENUM(adze_cpu_isa){
+typedef enum adze_cpu_isa ADZE_AS_INT32 {
     /** The widest that both the processor and the build have. */
-    ADZE_CPU_ISA_AUTO = 0, ADZE_CPU_ISA_PORTABLE = 1, ADZE_CPU_ISA_AVX2 = 2, ADZE_CPU_ISA_AVX512 = 3} adze_cpu_isa;
+    ADZE_CPU_ISA_AUTO = 0,
+    ADZE_CPU_ISA_PORTABLE = 1,
+    ADZE_CPU_ISA_AVX2 = 2,
+    ADZE_CPU_ISA_AVX512 = 3
+} adze_cpu_isa;
 
 /** Every result is bitwise equal across runs and across the other rows and sequences of a batch. Always so on cpu. */
 #define ADZE_CONTEXT_DETERMINISTIC 1u

@@ -19,10 +19,11 @@ typedef struct adze_sampling_params {
     uint64_t position; /**< of the token in its sequence: the draw is a function of (seed, position) alone */
 } adze_sampling_params;
 
-/** Draws one token a row: u = Philox4x32-10(counter = position, key = seed) mapped to [0, 1), and the first token, by
- * id, at which the cumulative probability of the kept tokens exceeds u. So a seed repeats exactly, whatever else is in
- * the batch. A row with a NaN or +inf logit among its allowed tokens, with no allowed token above -inf, or with
- * parameters out of range gives the id -1. */
+/** Draws one token a row: u = (w0 * 2^32 + w1) / 2^64 cut to its upper 53 bits, where w0, w1 are the first words of
+ * Philox4x32-10 (Random123) with counter {position low, position high, 0, 0} and key {seed low, seed high}; the token
+ * is the first, by id, at which the cumulative probability of the kept tokens exceeds u. So a seed repeats exactly,
+ * whatever else is in the batch. A row with a NaN or +inf logit among its allowed tokens, with no allowed token above
+ * -inf, or with parameters out of range gives the id -1. */
 typedef struct adze_sampling_desc {
     uint32_t struct_size;
     uint32_t reserved;                  /**< zero */

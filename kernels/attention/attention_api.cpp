@@ -1,0 +1,207 @@
+#include <cinttypes>
+#include <cmath>
+#include <memory>
+
+#include "adze/attention.h"
+#include "runtime/objects.h"
+
+namespace adze {
+namespace {
+
+constexpr int32_t kMaxHeadDim = 1024;
+constexpr int32_t kMaxHeads = 4096;
+
+void require_head_dim(int32_t value, const char* name) {
+    if (value >= 8 && value <= kMaxHeadDim && value % 8 == 0) return;
+    fail(value < 1 ? ADZE_ERROR_INVALID_ARGUMENT : ADZE_ERROR_NOT_SUPPORTED,
+         "%s is %d; the cpu backend supports multiples of 8 from 8 to %d", name, value, kMaxHeadDim);
+}
+
+AttentionShape read_shape(const adze_attention_plan_desc* desc) {
+    const adze_attention_plan_desc d = read_desc(desc);
+    require_range(d.num_kv_heads, 1, kMaxHeads, "num_kv_heads");
+    require_range(d.num_q_heads, 1, kMaxHeads, "num_q_heads");
+    require(d.num_q_heads % d.num_kv_heads == 0, "num_q_heads is %d; it must be a multiple of num_kv_heads, %d",
+            d.num_q_heads, d.num_kv_heads);
+    require_head_dim(d.head_dim_qk, "head_dim_qk");
+    require_head_dim(d.head_dim_v, "head_dim_v");
+    require_range(d.page_size, 1, 256, "page_size");
+    require_range(d.causal, 0, 1, "causal");
+    require_range(d.window, 0, INT32_MAX, "window");
+    require(std::isfinite(d.softmax_scale), "softmax_scale is %g; it must be finite",
+            static_cast<double>(d.softmax_scale));
+    require_range(d.max_sequences, 1, INT32_MAX - 1, "max_sequences");
+    require_range(d.max_q_tokens, 1, INT32_MAX, "max_q_tokens");
+    require_range(d.max_kv_pages, 1, INT32_MAX, "max_kv_pages");
+    const float scale = d.softmax_scale == 0 ? 1.0f / std::sqrt(static_cast<float>(d.head_dim_qk)) : d.softmax_scale;
+    return {d.num_q_heads, d.num_kv_heads, d.head_dim_qk,   d.head_dim_v,   d.page_size,   d.causal != 0,
+            d.window,      scale,          d.max_sequences, d.max_q_tokens, d.max_kv_pages};
+}
+
+void require_indptr(const int32_t* indptr, int32_t entries, int64_t capacity, const char* name,
+                    const char* capacity_name) {
+    require_pointer(indptr, name);
+    require(indptr[0] == 0, "%s[0] is %d; it must be 0", name, indptr[0]);
+    for (int32_t i = 0; i < entries; ++i) {
+        require(indptr[i + 1] >= indptr[i], "%s[%d] is %d; it must be at least the entry before, %d", name, i + 1,
+                indptr[i + 1], indptr[i]);
+    }
+    require(indptr[entries] <= capacity, "%s[%d] is %d; the plan's %s is %" PRId64, name, entries, indptr[entries],
+            capacity_name, capacity);
+}
+
+void require_batch(const AttentionShape& shape, const adze_attention_batch& b) {
+    require_range(b.num_sequences, 0, shape.max_sequences, "num_sequences");
+    if (b.num_sequences == 0) return;
+    require_indptr(b.qo_indptr, b.num_sequences, shape.max_q_tokens, "qo_indptr", "max_q_tokens");
+    require_indptr(b.kv_indptr, b.num_sequences, shape.max_kv_pages, "kv_indptr", "max_kv_pages");
+    require_pointer(b.kv_last_page_len, "kv_last_page_len");
+    for (int32_t s = 0; s < b.num_sequences; ++s) {
+        const bool empty = b.kv_indptr[s + 1] == b.kv_indptr[s];
+        const int32_t last = b.kv_last_page_len[s];
+        require(empty ? last == 0 : last >= 1 && last <= shape.page_size,
+                "kv_last_page_len[%d] is %d; allowed is %d to %d for this sequence", s, last, empty ? 0 : 1,
+                empty ? 0 : shape.page_size);
+    }
+}
+
+void require_cache(const adze_kv_cache& cache, const AttentionShape& shape, int32_t head_dim, const char* name) {
+    // Reported like a tensor of its first page; a cache without pages has nothing to point to.
+    require_dtype(cache.dtype, kFloatTypes, name);
+    require(cache.reserved == 0, "%s.reserved is %d; it must be zero", name, cache.reserved);
+    require(cache.num_pages >= 0, "%s.num_pages is %" PRId64 "; it must not be negative", name, cache.num_pages);
+    require(cache.page_stride >= 0 && cache.token_stride >= 0 && cache.head_stride >= 0,
+            "%s has a negative stride: page %" PRId64 ", token %" PRId64 ", head %" PRId64, name, cache.page_stride,
+            cache.token_stride, cache.head_stride);
+    require(cache.scale_page_stride >= 0 && cache.scale_token_stride >= 0 && cache.scale_head_stride >= 0,
+            "%s has a negative scale stride: page %" PRId64 ", token %" PRId64 ", head %" PRId64, name,
+            cache.scale_page_stride, cache.scale_token_stride, cache.scale_head_stride);
+    require(shape.page_size == 1 || cache.token_stride >= head_dim,
+            "%s.token_stride is %" PRId64 "; it must be at least the head dim, %d", name, cache.token_stride, head_dim);
+    require(shape.num_kv_heads == 1 || cache.head_stride >= head_dim,
+            "%s.head_stride is %" PRId64 "; it must be at least the head dim, %d", name, cache.head_stride, head_dim);
+    require(cache.num_pages <= 1 || cache.page_stride >= head_dim,
+            "%s.page_stride is %" PRId64 "; it must be at least the head dim, %d", name, cache.page_stride, head_dim);
+    require(reinterpret_cast<uintptr_t>(cache.scales) % sizeof(float) == 0,
+            "%s.scales is %p; it must be aligned to 4 bytes", name, static_cast<const void*>(cache.scales));
+    if (cache.num_pages == 0) return;
+    require(cache.data != nullptr, "%s.data is NULL", name);
+    require(reinterpret_cast<uintptr_t>(cache.data) % static_cast<uintptr_t>(dtype_bytes(cache.dtype)) == 0,
+            "%s.data is %p; it must be aligned to %" PRId64 " bytes", name, cache.data, dtype_bytes(cache.dtype));
+}
+
+void require_caches(const adze_kv_cache& k, const char* k_name, const adze_kv_cache& v, const char* v_name,
+                    const AttentionShape& shape) {
+    require_cache(k, shape, shape.head_dim_qk, k_name);
+    require_cache(v, shape, shape.head_dim_v, v_name);
+    require(v.dtype == k.dtype, "%s.dtype is %s; it must be %s's, %s", v_name, dtype_name(v.dtype), k_name,
+            dtype_name(k.dtype));
+    require(v.num_pages == k.num_pages, "%s.num_pages is %" PRId64 "; it must be %s's, %" PRId64, v_name, v.num_pages,
+            k_name, k.num_pages);
+}
+
+// What a call must bring along: its plan's batch, or in a capture, where batches come later, the plan's capacity.
+void require_pages(const adze_stream& stream, const AttentionPlan& plan, const adze_tensor& kv_indices) {
+    const int64_t pages = stream.capturing ? plan.shape.max_kv_pages : plan.schedule.kv_indptr.back();
+    require_tensor(kv_indices, dtype_bit(ADZE_DTYPE_I32), 1, kAny, "kv_indices");
+    require(kv_indices.columns >= pages, "kv_indices.columns is %" PRId64 "; the plan's %s is %" PRId64 " pages",
+            kv_indices.columns, stream.capturing ? "capacity" : "batch", pages);
+}
+
+void require_rows(const adze_stream& stream, const AttentionPlan& plan, const adze_tensor& tensor, uint32_t dtypes,
+                  int64_t columns, const char* name) {
+    const int64_t tokens = stream.capturing ? plan.shape.max_q_tokens : plan.schedule.qo_indptr.back();
+    require_tensor(tensor, dtypes, kAny, columns, name);
+    require(tensor.rows >= tokens, "%s.rows is %" PRId64 "; the plan's %s is %" PRId64 " tokens", name, tensor.rows,
+            stream.capturing ? "capacity" : "batch", tokens);
+}
+
+const AttentionPlan& require_plan(const adze_attention_plan* plan, const adze_stream& stream) {
+    require_pointer(plan, "plan");
+    require_same_context(*plan, "plan", stream);
+    return plan->plan;
+}
+
+}  // namespace
+}  // namespace adze
+
+using namespace adze;
+
+extern "C" {
+
+adze_status adze_attention_plan_create(adze_context* context, const adze_attention_plan_desc* desc,
+                                       adze_attention_plan** plan) {
+    return guarded(__func__, [&] {
+        require_pointer(plan, "plan");
+        *plan = nullptr;
+        require_pointer(context, "context");
+        auto made = std::make_unique<adze_attention_plan>(context);
+        made->plan.shape = read_shape(desc);
+        reserve_schedule(made->plan.shape, made->plan.schedule);
+        *plan = made.release();
+    });
+}
+
+adze_status adze_attention_plan_destroy(adze_attention_plan* plan) {
+    return guarded(__func__, [&] { delete plan; });
+}
+
+adze_status adze_attention_plan_update(adze_attention_plan* plan, const adze_attention_batch* batch,
+                                       adze_stream* stream) {
+    return guarded(__func__, [&] {
+        require_pointer(plan, "plan");
+        require_pointer(stream, "stream");
+        require_same_context(*plan, "plan", *stream);
+        require_not_capturing(*stream);
+        const adze_attention_batch b = read_desc(batch, "batch");
+        require_batch(plan->plan.shape, b);
+        build_schedule(plan->plan.shape, b, plan->plan.schedule);
+    });
+}
+
+adze_status adze_attention_workspace_size(const adze_attention_plan* plan, uint64_t* bytes) {
+    return guarded(__func__, [&] {
+        require_pointer(plan, "plan");
+        require_pointer(bytes, "bytes");
+        *bytes = attention_workspace_bytes(plan->plan.shape);
+    });
+}
+
+adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* desc) {
+    return guarded(__func__, [&] {
+        require_pointer(stream, "stream");
+        const adze_attention_desc d = read_desc(desc);
+        require_zero(d.reserved, "reserved");
+        const AttentionPlan& plan = require_plan(d.plan, *stream);
+        const AttentionShape& shape = plan.shape;
+        require_rows(*stream, plan, d.q, kFloatTypes, int64_t{shape.num_q_heads} * shape.head_dim_qk, "q");
+        require_rows(*stream, plan, d.o, kFloatTypes, int64_t{shape.num_q_heads} * shape.head_dim_v, "o");
+        if (!is_absent(d.lse)) require_rows(*stream, plan, d.lse, dtype_bit(ADZE_DTYPE_F32), shape.num_q_heads, "lse");
+        require_disjoint(d.o, "o", d.q, "q", false);
+        require_disjoint(d.lse, "lse", d.q, "q", false);
+        require_disjoint(d.lse, "lse", d.o, "o", false);
+        require_caches(d.k, "k", d.v, "v", shape);
+        require_pages(*stream, plan, d.kv_indices);
+        require_workspace(d.workspace, d.workspace_bytes, attention_workspace_bytes(shape));
+        stream->backend().attention(stream->device, {&plan, d.q, d.o, d.lse, d.kv_indices, d.k, d.v, d.workspace});
+    });
+}
+
+adze_status adze_kv_append_run(adze_stream* stream, const adze_kv_append_desc* desc) {
+    return guarded(__func__, [&] {
+        require_pointer(stream, "stream");
+        const adze_kv_append_desc d = read_desc(desc);
+        require_zero(d.reserved, "reserved");
+        const AttentionPlan& plan = require_plan(d.plan, *stream);
+        const AttentionShape& shape = plan.shape;
+        require_rows(*stream, plan, d.k, kFloatTypes, int64_t{shape.num_kv_heads} * shape.head_dim_qk, "k");
+        require_rows(*stream, plan, d.v, kFloatTypes, int64_t{shape.num_kv_heads} * shape.head_dim_v, "v");
+        require(d.v.dtype == d.k.dtype, "v.dtype is %s; it must be k's, %s", dtype_name(d.v.dtype),
+                dtype_name(d.k.dtype));
+        require_caches(d.k_cache, "k_cache", d.v_cache, "v_cache", shape);
+        require_pages(*stream, plan, d.kv_indices);
+        stream->backend().kv_append(stream->device, {&plan, d.k, d.v, d.kv_indices, d.k_cache, d.v_cache});
+    });
+}
+
+}  // extern "C"

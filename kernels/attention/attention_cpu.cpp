@@ -1,0 +1,316 @@
+// o = softmax(scale q k^T + mask) v over a paged KV cache                          compiled once per instruction set
+// A task is one piece of the plan's work for one KV head: its query tokens times the group of query heads that share
+// the KV head are rows. Keys come in tiles of kTileKeys, aligned to the sequence, converted to f32 once and used by all
+// rows. Per row: scores by dot products, online softmax (arXiv 1805.02867; FlashAttention-2, arXiv 2307.08691,
+// algorithm 1), value sums in the scratch. Split sequences (decode) write partial rows, which a second pass merges
+// (Flash-Decoding). Floor: decode reads each K and V once at memory bandwidth; prefill does 4 d operations per visible
+// pair at FMA peak.
+#include <cmath>
+
+#include "runtime/cpu_kernels.h"
+#include "runtime/cpu_rows.h"
+
+namespace adze::ADZE_ISA {
+namespace {
+
+constexpr int64_t kTileKeys = 32;
+constexpr int kRowGroup = 4;        // rows that share a key's or a value's loads
+constexpr int64_t kBatchRows = 32;  // rows whose state is in the scratch at once
+
+int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+int64_t most(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+// Scratch of a worker, in floats: per row the scaled query, the value sums, the scores of a tile; then a tile of keys
+// and values.
+struct Scratch {
+    float *q, *sum, *score, *maximum, *total, *keys, *values;
+    Scratch(float* base, const AttentionShape& s) {
+        q = base;
+        sum = q + kBatchRows * s.head_dim_qk;
+        score = sum + kBatchRows * s.head_dim_v;
+        maximum = score + kBatchRows * kTileKeys;
+        total = maximum + kBatchRows;
+        keys = total + kBatchRows;
+        values = keys + kTileKeys * s.head_dim_qk;
+    }
+};
+static_assert(CpuPool::kScratchFloats >= (kBatchRows + kTileKeys) * 2 * 1024 + kBatchRows * (kTileKeys + 2));
+
+// One head of the keys or values of a sequence.
+struct HeadOfCache {
+    const adze_kv_cache& cache;
+    const int32_t* pages;
+    int32_t page_size;
+    int64_t head;
+    int32_t head_dim;
+
+    // The vector of token `position` as f32: the cache's own memory where nothing is to convert, else a copy in
+    // `scratch`.
+    const float* at(int64_t position, float* scratch) const {
+        const int64_t page = pages[position / page_size], token = position % page_size;
+        const float* x =
+            read(cache.data, cache.dtype,
+                 page * cache.page_stride + token * cache.token_stride + head * cache.head_stride, head_dim, scratch);
+        if (cache.scales == nullptr) return x;
+        const F32 scale = broadcast(cache.scales[page * cache.scale_page_stride + token * cache.scale_token_stride +
+                                                 head * cache.scale_head_stride]);
+        for (int32_t i = 0; i < head_dim; i += kLanes)
+            store_n(scratch + i, load_up_to(x + i, head_dim - i) * scale, head_dim - i);
+        return scratch;
+    }
+};
+
+// score[r] = q[r] . k for kRows rows; head dims are multiples of 8, so a vector of 16 may have half a tail.
+template <int kRows>
+void dot(const float* q, const float* k, int32_t d, float scale, float* score) {
+    F32 sum[kRows];
+    for (F32& s : sum) s = zero();
+    for (int32_t i = 0; i < d; i += kLanes) {
+        const F32 key = load_up_to(k + i, d - i);
+        for (int r = 0; r < kRows; ++r) sum[r] = fma(load_up_to(q + r * d + i, d - i), key, sum[r]);
+    }
+    for (int r = 0; r < kRows; ++r) score[r * kTileKeys] = reduce_add(sum[r]) * scale;
+}
+
+// sum[r] += sum over keys [begin, end) of weight[r][key] * values[key] for kRows rows.
+template <int kRows>
+void accumulate(const float* weight, const float* const* values, int64_t begin, int64_t end, int32_t d, float* sum) {
+    for (int32_t i = 0; i < d; i += kLanes) {
+        F32 s[kRows];
+        for (int r = 0; r < kRows; ++r) s[r] = load_up_to(sum + r * d + i, d - i);
+        for (int64_t key = begin; key < end; ++key) {
+            const F32 value = load_up_to(values[key] + i, d - i);
+            for (int r = 0; r < kRows; ++r) s[r] = fma(broadcast(weight[r * kTileKeys + key]), value, s[r]);
+        }
+        for (int r = 0; r < kRows; ++r) store_n(sum + r * d + i, s[r], d - i);
+    }
+}
+
+// Takes the scores of keys [begin, end) of a tile into a row's softmax: they become weights, the row's sums are
+// rescaled.
+void absorb(float* score, int64_t begin, int64_t end, float& maximum, float& total, float* sum, int32_t d) {
+    for (int64_t key = 0; key < begin; ++key) score[key] = -kInfinity;
+    for (int64_t key = end; key < kTileKeys; ++key) score[key] = -kInfinity;
+    F32 largest = broadcast(-kInfinity);
+    for (int64_t key = 0; key < kTileKeys; key += kLanes) largest = max(load(score + key), largest);
+    const float previous = maximum, tile_maximum = reduce_max(largest);
+    if (tile_maximum > maximum) maximum = tile_maximum;
+    // No finite score yet: exp(-inf - -inf) would be NaN, exp(-inf - 0) is the 0 that is meant.
+    const float shift = maximum == -kInfinity ? 0.0f : maximum;
+    F32 sum_of_weights = zero();
+    for (int64_t key = 0; key < kTileKeys; key += kLanes) {
+        const F32 weight = exp(load(score + key) - broadcast(shift));
+        store(score + key, weight);
+        sum_of_weights = sum_of_weights + weight;
+    }
+    if (maximum != previous) {
+        const float rescale = expf(previous - shift);
+        total *= rescale;
+        for (int32_t i = 0; i < d; i += kLanes)
+            store_n(sum + i, load_up_to(sum + i, d - i) * broadcast(rescale), d - i);
+    }
+    total += reduce_add(sum_of_weights);
+}
+
+// The rows [row, row + rows) of a piece of work: row r is query token r / group, query head r % group of the KV head.
+class RowBatch {
+public:
+    RowBatch(const AttentionParams& p, const AttentionWork& work, int64_t head, int64_t row, int64_t rows,
+             float* scratch)
+        : p_(p), shape_(p.plan->shape), work_(work), head_(head), row_(row), rows_(rows), scratch_(scratch, shape_) {
+        const AttentionSchedule& schedule = p.plan->schedule;
+        first_token_ = schedule.qo_indptr[static_cast<size_t>(work.sequence)];
+        const int64_t q_len = schedule.qo_indptr[static_cast<size_t>(work.sequence) + 1] - first_token_;
+        kv_len_ = schedule.kv_len[static_cast<size_t>(work.sequence)];
+        past_ = kv_len_ - q_len;
+        pages_ =
+            static_cast<const int32_t*>(p.kv_indices.data) + schedule.kv_indptr[static_cast<size_t>(work.sequence)];
+    }
+
+    void run() {
+        load_queries();
+        int64_t first = visible_begin(0), end = 0;
+        for (int64_t r = 0; r < rows_; ++r) {
+            first = least(first, visible_begin(r));
+            end = most(end, visible_end(r));
+        }
+        first = most(first, work_.kv_begin) / kTileKeys * kTileKeys;
+        for (int64_t tile = first; tile < least(end, work_.kv_end); tile += kTileKeys) add_tile(tile);
+        for (int64_t r = 0; r < rows_; ++r) finish(r);
+    }
+
+private:
+    int64_t token(int64_t r) const { return work_.q_begin + (row_ + r) / shape_.group(); }
+    int64_t q_head(int64_t r) const { return head_ * shape_.group() + (row_ + r) % shape_.group(); }
+    // The keys that row r sees, as far as this piece of work goes.
+    int64_t visible_begin(int64_t r) const {
+        return most(work_.kv_begin, shape_.window == 0 ? 0 : past_ + token(r) - shape_.window + 1);
+    }
+    int64_t visible_end(int64_t r) const { return least(work_.kv_end, shape_.causal ? past_ + token(r) + 1 : kv_len_); }
+
+    void load_queries() {
+        const int32_t d = shape_.head_dim_qk;
+        for (int64_t r = 0; r < rows_; ++r) {
+            float* q = scratch_.q + r * d;
+            const float* source = read_row(p_.q, first_token_ + token(r), q_head(r) * d, d, q);
+            if (source != q) memcpy(q, source, static_cast<size_t>(d) * sizeof(float));
+            memset(scratch_.sum + r * shape_.head_dim_v, 0, static_cast<size_t>(shape_.head_dim_v) * sizeof(float));
+            scratch_.maximum[r] = -kInfinity;
+            scratch_.total[r] = 0.0f;
+        }
+    }
+
+    void add_tile(int64_t tile) {
+        const HeadOfCache keys{p_.k, pages_, shape_.page_size, head_, shape_.head_dim_qk};
+        const HeadOfCache values{p_.v, pages_, shape_.page_size, head_, shape_.head_dim_v};
+        const int64_t begin = most(work_.kv_begin - tile, 0), count = least(work_.kv_end - tile, kTileKeys);
+        const float *key[kTileKeys], *value[kTileKeys];
+        for (int64_t i = begin; i < count; ++i) {
+            key[i] = keys.at(tile + i, scratch_.keys + i * shape_.head_dim_qk);
+            value[i] = values.at(tile + i, scratch_.values + i * shape_.head_dim_v);
+        }
+        for (int64_t r = 0; r < rows_;) {
+            const bool together = r + kRowGroup <= rows_ && visible_begin(r) == visible_begin(r + kRowGroup - 1) &&
+                                  visible_end(r) == visible_end(r + kRowGroup - 1);
+            if (together) {
+                add_rows<kRowGroup>(r, tile, key, value);
+            } else {
+                add_rows<1>(r, tile, key, value);
+            }
+            r += together ? kRowGroup : 1;
+        }
+    }
+
+    // kRows rows that see the same keys of the tile.
+    template <int kRows>
+    void add_rows(int64_t r, int64_t tile, const float* const* key, const float* const* value) {
+        const int64_t begin = most(visible_begin(r) - tile, 0), end = least(visible_end(r) - tile, kTileKeys);
+        if (begin >= end) return;
+        const int32_t d = shape_.head_dim_qk, dv = shape_.head_dim_v;
+        float* score = scratch_.score + r * kTileKeys;
+        for (int64_t i = begin; i < end; ++i)
+            dot<kRows>(scratch_.q + r * d, key[i], d, shape_.softmax_scale, score + i);
+        for (int i = 0; i < kRows; ++i) {
+            absorb(score + i * kTileKeys, begin, end, scratch_.maximum[r + i], scratch_.total[r + i],
+                   scratch_.sum + (r + i) * dv, dv);
+        }
+        accumulate<kRows>(score, value, begin, end, dv, scratch_.sum + r * dv);
+    }
+
+    void finish(int64_t r) {
+        float* sum = scratch_.sum + r * shape_.head_dim_v;
+        if (work_.partial < 0)
+            return write_result(p_, first_token_ + token(r), q_head(r), sum, scratch_.maximum[r], scratch_.total[r]);
+        float* out = partial_of(p_, work_.partial + token(r), q_head(r));
+        memcpy(out, sum, static_cast<size_t>(shape_.head_dim_v) * sizeof(float));
+        out[shape_.head_dim_v] = scratch_.maximum[r];
+        out[shape_.head_dim_v + 1] = scratch_.total[r];
+    }
+
+public:
+    static float* partial_of(const AttentionParams& p, int64_t row, int64_t q_head) {
+        const AttentionShape& s = p.plan->shape;
+        return static_cast<float*>(p.workspace) + row * partial_row_floats(s) + q_head * (s.head_dim_v + 2);
+    }
+
+    // Divides a row's sums (in place) and stores them with their log-sum-exp.
+    static void write_result(const AttentionParams& p, int64_t row, int64_t q_head, float* sum, float maximum,
+                             float total) {
+        const int32_t d = p.plan->shape.head_dim_v;
+        if (maximum == -kInfinity) total = 1.0f;  // no key seen: the sums are zero
+        for (int32_t i = 0; i < d; ++i) sum[i] /= total;
+        write_row(p.o, row, q_head * d, sum, d);
+        if (p.lse.data == nullptr) return;
+        static_cast<float*>(p.lse.data)[row * p.lse.row_stride + q_head] = maximum + logf(total);
+    }
+
+private:
+    const AttentionParams& p_;
+    const AttentionShape& shape_;
+    const AttentionWork& work_;
+    int64_t head_, row_, rows_;
+    Scratch scratch_;
+    int64_t first_token_, kv_len_, past_;
+    const int32_t* pages_;
+};
+
+// Partials (sum_i, m_i, l_i) to one row: with m = max m_i, sum = sum_i exp(m_i - m) sum_i, l likewise.
+void merge(const AttentionParams& p, const AttentionMerge& m, int64_t q_head, float* sum) {
+    const int32_t d = p.plan->shape.head_dim_v;
+    float maximum = -kInfinity, total = 0.0f;
+    for (int32_t i = 0; i < m.count; ++i) {
+        const float* partial = RowBatch::partial_of(p, m.partial + int64_t{i} * m.stride, q_head);
+        if (partial[d] > maximum) maximum = partial[d];
+    }
+    memset(sum, 0, static_cast<size_t>(d) * sizeof(float));
+    for (int32_t i = 0; i < m.count; ++i) {
+        const float* partial = RowBatch::partial_of(p, m.partial + int64_t{i} * m.stride, q_head);
+        if (partial[d + 1] == 0.0f) continue;  // saw no key
+        const float weight = expf(partial[d] - maximum);
+        total += weight * partial[d + 1];
+        for (int32_t e = 0; e < d; ++e) sum[e] += weight * partial[e];
+    }
+    RowBatch::write_result(p, m.row, q_head, sum, maximum, total);
+}
+
+void append_vector(const adze_kv_cache& cache, int64_t page, int64_t token, int64_t head, const float* x, int32_t d,
+                   float* scratch) {
+    if (cache.scales != nullptr) {
+        const float scale = cache.scales[page * cache.scale_page_stride + token * cache.scale_token_stride +
+                                         head * cache.scale_head_stride];
+        for (int32_t i = 0; i < d; ++i) scratch[i] = x[i] / scale;
+        x = scratch;
+    }
+    write(cache.data, cache.dtype, page * cache.page_stride + token * cache.token_stride + head * cache.head_stride, x,
+          d);
+}
+
+}  // namespace
+
+void attention(CpuPool& pool, const AttentionParams& p) {
+    const AttentionShape& shape = p.plan->shape;
+    const AttentionSchedule& schedule = p.plan->schedule;
+    const auto work_items = static_cast<int64_t>(schedule.work.size());
+    pool.for_each(work_items * shape.num_kv_heads, [&](int64_t task, int worker) {
+        const AttentionWork& work = schedule.work[static_cast<size_t>(task / shape.num_kv_heads)];
+        const int64_t rows = int64_t{work.q_end - work.q_begin} * shape.group();
+        for (int64_t row = 0; row < rows; row += kBatchRows) {
+            RowBatch(p, work, task % shape.num_kv_heads, row, least(kBatchRows, rows - row), pool.scratch(worker))
+                .run();
+        }
+    });
+    pool.for_each(static_cast<int64_t>(schedule.merges.size()), [&](int64_t task, int worker) {
+        for (int32_t head = 0; head < shape.num_q_heads; ++head) {
+            merge(p, schedule.merges[static_cast<size_t>(task)], head, pool.scratch(worker));
+        }
+    });
+}
+
+void kv_append(CpuPool& pool, const KvAppendParams& p) {
+    const AttentionShape& s = p.plan->shape;
+    const AttentionSchedule& schedule = p.plan->schedule;
+    const auto* pages = static_cast<const int32_t*>(p.kv_indices.data);
+    pool.for_each(schedule.num_sequences, [&](int64_t task, int worker) {
+        const auto sequence = static_cast<size_t>(task);
+        const int64_t begin = schedule.qo_indptr[sequence], end = schedule.qo_indptr[sequence + 1];
+        float *x = pool.scratch(worker), *scaled = x + s.head_dim_qk + s.head_dim_v;
+        for (int64_t row = begin; row < end; ++row) {
+            const int64_t position = schedule.kv_len[sequence] - (end - row);
+            if (position < 0) continue;
+            const int64_t page = pages[schedule.kv_indptr[sequence] + position / s.page_size],
+                          token = position % s.page_size;
+            for (int64_t head = 0; head < s.num_kv_heads; ++head) {
+                append_vector(p.k_cache, page, token, head, read_row(p.k, row, head * s.head_dim_qk, s.head_dim_qk, x),
+                              s.head_dim_qk, scaled);
+                append_vector(p.v_cache, page, token, head, read_row(p.v, row, head * s.head_dim_v, s.head_dim_v, x),
+                              s.head_dim_v, scaled);
+            }
+        }
+    });
+}
+
+}  // namespace adze::ADZE_ISA

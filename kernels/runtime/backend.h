@@ -1,0 +1,90 @@
+// What a backend provides: one table of functions. Device objects are opaque to the runtime. Functions either succeed
+// or throw through HostServices::fail, so that a plug-in's messages reach the caller's thread.
+#pragma once
+
+#include <cstdint>
+
+#include "adze/runtime.h"
+#include "attention/attention.h"
+#include "glue/glue.h"
+#include "linear/linear.h"
+#include "sampling/sampling.h"
+
+namespace adze {
+
+struct DeviceContext;
+struct DeviceStream;
+struct DeviceEvent;
+struct DeviceGraph;
+
+struct BackendTable {
+    adze_backend kind;
+    int32_t (*device_count)();
+    void (*device_info)(int32_t device, adze_device_info& info);
+
+    DeviceContext* (*context_create)(const adze_context_desc& desc);
+    void (*context_destroy)(DeviceContext* context);
+    void (*context_info)(const DeviceContext* context, adze_device_info& info);
+
+    void* (*allocate)(DeviceContext* context, uint64_t bytes);  // aligned to 256 bytes
+    void (*release)(DeviceContext* context, void* data);
+    void (*write)(DeviceStream* stream, void* device, const void* host, uint64_t bytes);
+    void (*read)(DeviceStream* stream, void* host, const void* device, uint64_t bytes);
+    void (*copy)(DeviceStream* stream, void* destination, const void* source, uint64_t bytes);
+    void (*fill)(DeviceStream* stream, void* device, uint8_t value, uint64_t bytes);
+
+    DeviceStream* (*stream_create)(DeviceContext* context, void* native);  // native NULL: one of our own
+    void (*stream_destroy)(DeviceStream* stream);
+    void (*stream_synchronize)(DeviceStream* stream);
+    void (*stream_wait_event)(DeviceStream* stream, DeviceEvent* event);
+    void (*begin_capture)(DeviceStream* stream);
+    DeviceGraph* (*end_capture)(DeviceStream* stream);
+    void (*graph_launch)(DeviceGraph* graph, DeviceStream* stream);
+    void (*graph_destroy)(DeviceGraph* graph);
+
+    DeviceEvent* (*event_create)(DeviceContext* context);
+    void (*event_destroy)(DeviceEvent* event);
+    void (*event_record)(DeviceEvent* event, DeviceStream* stream);
+    void (*event_synchronize)(DeviceEvent* event);
+    double (*event_elapsed)(DeviceEvent* start, DeviceEvent* end);  // microseconds; NaN: not both have happened
+
+    void (*pack_weight)(DeviceContext* context, const void* source, int64_t row_stride, const WeightView& packed);
+    void (*linear)(DeviceStream* stream, const LinearParams& params);
+    void (*attention)(DeviceStream* stream, const AttentionParams& params);
+    void (*kv_append)(DeviceStream* stream, const KvAppendParams& params);
+    void (*embedding)(DeviceStream* stream, const EmbeddingParams& params);
+    void (*rms_norm)(DeviceStream* stream, const RmsNormParams& params);
+    void (*rope)(DeviceStream* stream, const RopeParams& params);
+    void (*silu_gate)(DeviceStream* stream, const SiluGateParams& params);
+    void (*sampling)(DeviceStream* stream, const SamplingParams& params);
+};
+
+// What the library lends to a plug-in.
+struct HostServices {
+    [[noreturn]] void (*fail)(adze_status status, const char* message);
+};
+
+// A plug-in exports `adze_plugin` of this type. A build whose tables or parameters differ in shape has another hash and
+// is refused.
+struct Plugin {
+    uint64_t interface_hash;
+    const BackendTable* (*open)(const HostServices& services);
+};
+constexpr const char* kPluginSymbol = "adze_plugin";
+
+constexpr uint64_t interface_hash() {
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (const uint64_t part :
+         {uint64_t{ADZE_VERSION}, sizeof(BackendTable), sizeof(HostServices), sizeof(WeightView), sizeof(LinearParams),
+          sizeof(AttentionPlan), sizeof(AttentionParams), sizeof(KvAppendParams), sizeof(EmbeddingParams),
+          sizeof(RmsNormParams), sizeof(RopeParams), sizeof(SiluGateParams), sizeof(SamplingParams)}) {
+        hash = (hash ^ part) * 0x100000001b3u;
+    }
+    return hash;
+}
+
+// The table of a backend; AUTO is resolved. Fails with UNAVAILABLE and the reason.
+const BackendTable& find_backend(adze_backend backend);
+const BackendTable& cpu_backend();
+
+}  // namespace adze

@@ -1,0 +1,98 @@
+// Which backend serves a request: cpu is built in; sim and hip are plug-ins, looked for beside libadze.so, then in
+// ADZE_PLUGIN_PATH (folders, colon-separated), then, in a source build, in the checkout's build folders.
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "runtime/backend.h"
+#include "runtime/check.h"
+
+namespace adze {
+namespace {
+
+struct PluginSlot {
+    const char* backend;
+    const char* file;
+    std::mutex mutex;
+    const BackendTable* table = nullptr;  // once found; a plug-in stays loaded
+};
+PluginSlot sim_plugin{"sim", "libadze_sim.so", {}, nullptr};
+PluginSlot hip_plugin{"hip", "libadze_hip.so", {}, nullptr};
+
+[[noreturn]] void fail_for_plugin(adze_status status, const char* message) {
+    throw Failure{status, message};
+}
+constexpr HostServices kHostServices{fail_for_plugin};
+
+std::vector<std::string> plugin_folders(const std::string& backend) {
+    std::vector<std::string> folders;
+    Dl_info self{};
+    if (dladdr(reinterpret_cast<const void*>(&find_backend), &self) != 0 && self.dli_fname != nullptr) {
+        const std::string path = self.dli_fname;
+        const size_t slash = path.rfind('/');
+        folders.push_back(slash == std::string::npos ? "." : path.substr(0, slash));
+    }
+    if (const char* list = std::getenv("ADZE_PLUGIN_PATH")) {
+        std::string rest = list;
+        while (!rest.empty()) {
+            const size_t colon = rest.find(':');
+            if (colon != 0) folders.push_back(rest.substr(0, colon));
+            rest = colon == std::string::npos ? "" : rest.substr(colon + 1);
+        }
+    }
+#ifdef ADZE_SOURCE_BUILD_ROOT
+    folders.push_back(ADZE_SOURCE_BUILD_ROOT "/" + backend);
+#endif
+    return folders;
+}
+
+const BackendTable* open_plugin(const std::string& path) {
+    void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) fail(ADZE_ERROR_UNAVAILABLE, "the plug-in does not load: %s", dlerror());
+    const auto* plugin = static_cast<const Plugin*>(dlsym(library, kPluginSymbol));
+    if (plugin == nullptr || plugin->interface_hash != interface_hash()) {
+        dlclose(library);
+        fail(ADZE_ERROR_UNAVAILABLE, "%s is not a plug-in of this build of libadze; rebuild both", path.c_str());
+    }
+    return plugin->open(kHostServices);
+}
+
+const BackendTable& find_plugin(PluginSlot& slot) {
+    const std::scoped_lock lock(slot.mutex);
+    if (slot.table != nullptr) return *slot.table;
+    std::string looked;
+    for (const std::string& folder : plugin_folders(slot.backend)) {
+        const std::string path = folder + "/" + slot.file;
+        if (std::FILE* file = std::fopen(path.c_str(), "rb")) {
+            std::fclose(file);
+            slot.table = open_plugin(path);
+            return *slot.table;
+        }
+        looked += (looked.empty() ? "" : ", ") + folder;
+    }
+    fail(ADZE_ERROR_UNAVAILABLE,
+         "backend %s: plug-in not found: no %s in %s; build it with cmake --preset %s && cmake --build --preset %s",
+         slot.backend, slot.file, looked.c_str(), slot.backend, slot.backend);
+}
+
+}  // namespace
+
+const BackendTable& find_backend(adze_backend backend) {
+    switch (backend) {
+        case ADZE_BACKEND_AUTO:
+        case ADZE_BACKEND_CPU:
+            return cpu_backend();
+        case ADZE_BACKEND_SIM:
+            return find_plugin(sim_plugin);
+        case ADZE_BACKEND_HIP:
+            return find_plugin(hip_plugin);
+        case ADZE_BACKEND_CUDA:
+            break;
+    }
+    fail(ADZE_ERROR_UNAVAILABLE, "backend cuda is not built into this libadze.so");
+}
+
+}  // namespace adze

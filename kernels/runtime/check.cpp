@@ -1,0 +1,196 @@
+#include "runtime/check.h"
+
+#include <cinttypes>
+#include <cstdarg>
+#include <cstdio>
+
+namespace adze {
+namespace {
+
+thread_local std::string last_error;
+
+std::string formatted(const char* format, va_list arguments) {
+    char text[512];
+    std::vsnprintf(text, sizeof text, format, arguments);
+    return text;
+}
+
+// A garbage struct_size must not make us read the caller's whole memory.
+constexpr uint32_t kMaxStructSize = 4096;
+
+}  // namespace
+
+adze_status record_failure(const char* function, adze_status status, const std::string& message) noexcept {
+    try {
+        last_error = std::string(function) + ": " + message;
+    } catch (...) {
+        last_error.clear();
+    }
+    return status;
+}
+
+void fail(adze_status status, const char* format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    std::string message = formatted(format, arguments);
+    va_end(arguments);
+    throw Failure{status, std::move(message)};
+}
+
+void require(bool holds, const char* format, ...) {
+    if (holds) return;
+    va_list arguments;
+    va_start(arguments, format);
+    std::string message = formatted(format, arguments);
+    va_end(arguments);
+    throw Failure{ADZE_ERROR_INVALID_ARGUMENT, std::move(message)};
+}
+
+void require_pointer(const void* pointer, const char* name) {
+    require(pointer != nullptr, "%s is NULL", name);
+}
+
+void require_range(int64_t value, int64_t low, int64_t high, const char* name) {
+    if (high == INT64_MAX) {
+        require(value >= low, "%s is %" PRId64 "; it must be at least %" PRId64, name, value, low);
+    } else {
+        require(value >= low && value <= high, "%s is %" PRId64 "; allowed is %" PRId64 " to %" PRId64, name, value,
+                low, high);
+    }
+}
+
+void require_zero(uint32_t value, const char* name) {
+    require(value == 0, "%s is %u; it must be zero", name, value);
+}
+
+const char* dtype_name(adze_dtype dtype) {
+    switch (dtype) {
+        case ADZE_DTYPE_NONE:
+            return "NONE";
+        case ADZE_DTYPE_F32:
+            return "F32";
+        case ADZE_DTYPE_F16:
+            return "F16";
+        case ADZE_DTYPE_BF16:
+            return "BF16";
+        case ADZE_DTYPE_I32:
+            return "I32";
+    }
+    return "unknown";
+}
+
+void require_dtype(adze_dtype dtype, uint32_t dtypes, const char* name) {
+    if (dtype >= 0 && dtype <= ADZE_DTYPE_I32 && (dtypes & dtype_bit(dtype)) != 0) return;
+    std::string allowed;
+    for (int32_t i = 0; i <= ADZE_DTYPE_I32; ++i) {
+        const auto candidate = static_cast<adze_dtype>(i);
+        if ((dtypes & dtype_bit(candidate)) == 0) continue;
+        if (!allowed.empty()) allowed += ", ";
+        allowed += dtype_name(candidate);
+    }
+    fail(ADZE_ERROR_INVALID_ARGUMENT, "%s.dtype is %s (%d); allowed is %s", name, dtype_name(dtype),
+         static_cast<int>(dtype), allowed.c_str());
+}
+
+void require_tensor(const adze_tensor& tensor, uint32_t dtypes, int64_t rows, int64_t columns, const char* name) {
+    require_dtype(tensor.dtype, dtypes, name);
+    require(tensor.reserved == 0, "%s.reserved is %d; it must be zero", name, tensor.reserved);
+    require(tensor.rows >= 0, "%s.rows is %" PRId64 "; it must not be negative", name, tensor.rows);
+    require(tensor.columns >= 0, "%s.columns is %" PRId64 "; it must not be negative", name, tensor.columns);
+    require(rows == kAny || tensor.rows == rows, "%s.rows is %" PRId64 "; expected %" PRId64, name, tensor.rows, rows);
+    require(columns == kAny || tensor.columns == columns, "%s.columns is %" PRId64 "; expected %" PRId64, name,
+            tensor.columns, columns);
+    if (tensor.rows == 0 || tensor.columns == 0) return;
+    require(tensor.data != nullptr, "%s.data is NULL", name);
+    const int64_t bytes = dtype_bytes(tensor.dtype);
+    require(reinterpret_cast<uintptr_t>(tensor.data) % static_cast<uintptr_t>(bytes) == 0,
+            "%s.data is %p; it must be aligned to %" PRId64 " bytes", name, tensor.data, bytes);
+    require(tensor.rows == 1 || tensor.row_stride >= tensor.columns,
+            "%s.row_stride is %" PRId64 "; it must be at least columns, %" PRId64, name, tensor.row_stride,
+            tensor.columns);
+    int64_t span = tensor.columns;
+    const bool overflows = tensor.rows > 1 && (__builtin_mul_overflow(tensor.rows - 1, tensor.row_stride, &span) ||
+                                               __builtin_add_overflow(span, tensor.columns, &span));
+    require(!overflows && !__builtin_mul_overflow(span, bytes, &span),
+            "%s has %" PRId64 " rows at row_stride %" PRId64 "; that exceeds the address space", name, tensor.rows,
+            tensor.row_stride);
+}
+
+void require_workspace(const void* workspace, uint64_t bytes, uint64_t needed) {
+    require(bytes >= needed, "workspace_bytes is %" PRIu64 "; at least %" PRIu64 " are needed", bytes, needed);
+    if (needed == 0) return;
+    require_pointer(workspace, "workspace");
+    require(reinterpret_cast<uintptr_t>(workspace) % 256 == 0, "workspace is %p; it must be aligned to 256 bytes",
+            workspace);
+}
+
+void require_disjoint(const adze_tensor& a, const char* a_name, const adze_tensor& b, const char* b_name,
+                      bool same_allowed) {
+    if (is_absent(a) || is_absent(b) || a.rows == 0 || b.rows == 0 || a.columns == 0 || b.columns == 0) return;
+    const bool same = a.data == b.data && a.dtype == b.dtype && (a.rows == 1 || a.row_stride == b.row_stride);
+    if (same && same_allowed) return;
+    const auto span = [](const adze_tensor& t) {
+        return static_cast<uintptr_t>(((t.rows - 1) * (t.rows > 1 ? t.row_stride : 0) + t.columns) *
+                                      dtype_bytes(t.dtype));
+    };
+    const auto a_begin = reinterpret_cast<uintptr_t>(a.data), b_begin = reinterpret_cast<uintptr_t>(b.data);
+    if (a_begin + span(a) <= b_begin || b_begin + span(b) <= a_begin) return;
+    // Columns of one wide matrix (gate and up side by side, say) interleave without meeting.
+    const int64_t bytes = dtype_bytes(a.dtype);
+    if (bytes == dtype_bytes(b.dtype) && a.row_stride == b.row_stride && a.rows > 1 && b.rows > 1) {
+        const auto stride = static_cast<uintptr_t>(a.row_stride * bytes);
+        const uintptr_t distance = a_begin < b_begin ? b_begin - a_begin : a_begin - b_begin;
+        const int64_t first_columns = a_begin < b_begin ? a.columns : b.columns;
+        const int64_t second_columns = a_begin < b_begin ? b.columns : a.columns;
+        if (distance % stride >= static_cast<uintptr_t>(first_columns * bytes) &&
+            distance % stride + static_cast<uintptr_t>(second_columns * bytes) <= stride) {
+            return;
+        }
+    }
+    fail(ADZE_ERROR_INVALID_ARGUMENT, "%s.data is %p and overlaps %s at %p", a_name, a.data, b_name, b.data);
+}
+
+void require_struct(const void* desc, uint32_t known_size, const char* name) {
+    require_pointer(desc, name);
+    uint32_t size;
+    std::memcpy(&size, desc, sizeof size);
+    require(size >= sizeof size && size % 4 == 0 && size <= kMaxStructSize,
+            "%s.struct_size is %u; expected the size of the struct, %u in this library", name, size, known_size);
+    const auto* bytes = static_cast<const unsigned char*>(desc);
+    for (uint32_t i = known_size; i < size; ++i) {
+        require(bytes[i] == 0, "%s.struct_size is %u and byte %u is not zero; this library knows the first %u bytes",
+                name, size, i, known_size);
+    }
+}
+
+}  // namespace adze
+
+extern "C" {
+
+const char* adze_last_error(void) {
+    return adze::last_error.c_str();
+}
+
+const char* adze_status_name(adze_status status) {
+    switch (status) {
+        case ADZE_OK:
+            return "ok";
+        case ADZE_ERROR_INVALID_ARGUMENT:
+            return "invalid argument";
+        case ADZE_ERROR_NOT_SUPPORTED:
+            return "not supported";
+        case ADZE_ERROR_UNAVAILABLE:
+            return "unavailable";
+        case ADZE_ERROR_OUT_OF_MEMORY:
+            return "out of memory";
+        case ADZE_ERROR_INVALID_STATE:
+            return "invalid state";
+        case ADZE_ERROR_DEVICE:
+            return "device error";
+        case ADZE_ERROR_INTERNAL:
+            return "internal error";
+    }
+    return "unknown status";
+}
+
+}  // extern "C"

@@ -1,0 +1,78 @@
+// Argument checks of the C functions. A Checker carries the function's name; a failed check throws, and `guarded` turns
+// that into a status and this thread's message, so that nothing ever leaves the library as an exception.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <string>
+
+#include "adze/base.h"
+
+namespace adze {
+
+struct Failure {
+    adze_status status;
+    std::string message;
+};
+
+[[noreturn]] __attribute__((format(printf, 2, 3))) void fail(adze_status status, const char* format, ...);
+
+// Keeps `message` as this thread's adze_last_error().
+adze_status record_failure(const char* function, adze_status status, const std::string& message) noexcept;
+
+// Runs the body of the C function `function`.
+template <class Body>
+adze_status guarded(const char* function, Body&& body) noexcept {
+    try {
+        body();
+        return ADZE_OK;
+    } catch (const Failure& failure) {
+        return record_failure(function, failure.status, failure.message);
+    } catch (const std::bad_alloc&) {
+        return record_failure(function, ADZE_ERROR_OUT_OF_MEMORY, "host memory ran out");
+    } catch (...) {
+        return record_failure(function, ADZE_ERROR_INTERNAL, "unexpected exception");
+    }
+}
+
+__attribute__((format(printf, 2, 3))) void require(bool holds, const char* format, ...);
+void require_pointer(const void* pointer, const char* name);
+void require_range(int64_t value, int64_t low, int64_t high, const char* name);
+void require_zero(uint32_t value, const char* name);
+
+constexpr uint32_t dtype_bit(adze_dtype dtype) {
+    return 1u << static_cast<uint32_t>(dtype);
+}
+constexpr uint32_t kFloatTypes = dtype_bit(ADZE_DTYPE_F32) | dtype_bit(ADZE_DTYPE_F16) | dtype_bit(ADZE_DTYPE_BF16);
+const char* dtype_name(adze_dtype dtype);
+constexpr int64_t dtype_bytes(adze_dtype dtype) {
+    return dtype == ADZE_DTYPE_F32 || dtype == ADZE_DTYPE_I32 ? 4 : dtype == ADZE_DTYPE_NONE ? 0 : 2;
+}
+// `dtypes` is a set of dtype_bit()s.
+void require_dtype(adze_dtype dtype, uint32_t dtypes, const char* name);
+
+constexpr int64_t kAny = -1;
+// A tensor that is there, of `rows` x `columns` (kAny: whatever it says).
+void require_tensor(const adze_tensor& tensor, uint32_t dtypes, int64_t rows, int64_t columns, const char* name);
+inline bool is_absent(const adze_tensor& tensor) {
+    return tensor.data == nullptr && tensor.dtype == ADZE_DTYPE_NONE;
+}
+void require_workspace(const void* workspace, uint64_t bytes, uint64_t needed);
+// The byte ranges that two tensors span may not meet, unless they are the same tensor and `same_allowed`.
+void require_disjoint(const adze_tensor& a, const char* a_name, const adze_tensor& b, const char* b_name,
+                      bool same_allowed);
+
+void require_struct(const void* desc, uint32_t known_size, const char* name);
+
+// The caller's descriptor, extended by zeros or cut at a zero tail to the size this library knows.
+template <class Desc>
+Desc read_desc(const Desc* desc, const char* name = "desc") {
+    require_struct(desc, sizeof(Desc), name);
+    Desc result{};
+    const uint32_t size = desc->struct_size;
+    std::memcpy(&result, desc, size < sizeof(Desc) ? size : sizeof(Desc));
+    return result;
+}
+
+}  // namespace adze

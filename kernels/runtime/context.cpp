@@ -1,0 +1,92 @@
+#include <algorithm>
+#include <memory>
+
+#include "runtime/objects.h"
+
+namespace adze {
+namespace {
+
+void require_backend(adze_backend backend) {
+    require(backend >= ADZE_BACKEND_AUTO && backend <= ADZE_BACKEND_HIP,
+            "backend is %d; allowed is 0 (auto), 1 (cpu), 2 (sim), 3 (cuda), 4 (hip)", static_cast<int>(backend));
+}
+
+void require_device(const BackendTable& backend, int32_t device) {
+    const int32_t count = backend.device_count();
+    require(device >= 0, "device is %d; it must not be negative", device);
+    if (device >= count) fail(ADZE_ERROR_UNAVAILABLE, "device is %d; the backend has %d", device, count);
+}
+
+// Fills what the caller's struct_size has room for.
+template <class Fill>
+void write_info(adze_device_info* info, Fill&& fill) {
+    adze_device_info full = read_desc(info, "info");
+    fill(full);
+    full.struct_size = info->struct_size;
+    std::memcpy(info, &full, std::min<size_t>(info->struct_size, sizeof full));
+}
+
+}  // namespace
+}  // namespace adze
+
+using namespace adze;
+
+extern "C" {
+
+adze_status adze_device_count(adze_backend backend, int32_t* count) {
+    return guarded(__func__, [&] {
+        require_backend(backend);
+        require_pointer(count, "count");
+        *count = find_backend(backend).device_count();
+    });
+}
+
+adze_status adze_device_info_get(adze_backend backend, int32_t device, adze_device_info* info) {
+    return guarded(__func__, [&] {
+        require_backend(backend);
+        const BackendTable& table = find_backend(backend);
+        require_device(table, device);
+        write_info(info, [&](adze_device_info& full) { table.device_info(device, full); });
+    });
+}
+
+adze_status adze_context_create(const adze_context_desc* desc, adze_context** context) {
+    return guarded(__func__, [&] {
+        require_pointer(context, "context");
+        *context = nullptr;
+        const adze_context_desc full = desc == nullptr ? adze_context_desc{} : read_desc(desc);
+        require_backend(full.backend);
+        require_range(full.num_threads, 0, 1024, "num_threads");
+        require_range(full.cpu_isa, ADZE_CPU_ISA_AUTO, ADZE_CPU_ISA_AVX512, "cpu_isa");
+        require((full.flags & ~ADZE_CONTEXT_DETERMINISTIC) == 0,
+                "flags is %#x; allowed is ADZE_CONTEXT_DETERMINISTIC (%#x)", full.flags, ADZE_CONTEXT_DETERMINISTIC);
+        const BackendTable& table = find_backend(full.backend);
+        require_device(table, full.device);
+        auto made = std::make_unique<adze_context>();
+        made->backend = &table;
+        made->device = table.context_create(full);
+        *context = made.release();
+    });
+}
+
+adze_status adze_context_destroy(adze_context* context) {
+    return guarded(__func__, [&] {
+        if (context == nullptr) return;
+        const int64_t children = context->children.load();
+        if (children != 0) {
+            fail(ADZE_ERROR_INVALID_STATE, "context has %lld objects left; destroy them first",
+                 static_cast<long long>(children));
+        }
+        context->backend->context_destroy(context->device);
+        delete context;
+    });
+}
+
+adze_status adze_context_info(const adze_context* context, adze_device_info* info) {
+    return guarded(__func__, [&] {
+        require_pointer(context, "context");
+        write_info(info, [&](adze_device_info& full) { context->backend->context_info(context->device, full); });
+    });
+}
+
+}  // extern "C"

@@ -1,0 +1,325 @@
+// The embedded backend: plain memory, streams that run at once and in order, graphs of copied calls, and the kernels of
+// one instruction set.
+#include <sched.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+#if defined(__x86_64__)
+    #include <cpuid.h>
+#endif
+
+#include "runtime/backend.h"
+#include "runtime/check.h"
+#include "runtime/cpu_kernels.h"
+
+namespace adze {
+namespace {
+
+struct Isa {
+    adze_cpu_isa id;
+    const char* name;
+    const CpuKernels* kernels;  // NULL: not in this build
+    bool (*runs_here)();
+};
+
+#ifdef ADZE_HAS_AVX512
+bool has_avx2() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+bool has_avx512() {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+constexpr const CpuKernels *kAvx2 = &avx2::kernels, *kAvx512 = &avx512::kernels;
+#else
+bool has_avx2() {
+    return false;
+}
+bool has_avx512() {
+    return false;
+}
+constexpr const CpuKernels *kAvx2 = nullptr, *kAvx512 = nullptr;
+#endif
+
+const Isa kIsas[] = {
+    // best first
+    {ADZE_CPU_ISA_AVX512, "avx512", kAvx512, has_avx512},
+    {ADZE_CPU_ISA_AVX2, "avx2", kAvx2, has_avx2},
+    {ADZE_CPU_ISA_PORTABLE, "portable", &portable::kernels, [] { return true; }},
+};
+
+const Isa& choose_isa(adze_cpu_isa wanted) {
+    for (const Isa& isa : kIsas) {
+        if (wanted != ADZE_CPU_ISA_AUTO && wanted != isa.id) continue;
+        if (isa.kernels != nullptr && isa.runs_here()) return isa;
+        if (wanted == isa.id) {
+            fail(ADZE_ERROR_UNAVAILABLE, "cpu_isa is %d; %s is not %s", static_cast<int>(wanted), isa.name,
+                 isa.kernels == nullptr ? "in this build" : "on this processor");
+        }
+    }
+    fail(ADZE_ERROR_INTERNAL, "no instruction set fits");
+}
+
+int available_cores() {
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    if (sched_getaffinity(0, sizeof cores, &cores) == 0) return CPU_COUNT(&cores);
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? static_cast<int>(online) : 1;
+}
+
+std::string processor_name() {
+#if defined(__x86_64__)
+    unsigned words[12];
+    if (__get_cpuid(0x80000000u, &words[0], &words[1], &words[2], &words[3]) != 0 && words[0] >= 0x80000004u) {
+        for (unsigned i = 0; i < 3; ++i) {
+            __get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2], &words[4 * i + 3]);
+        }
+        std::string name(reinterpret_cast<const char*>(words), sizeof words);
+        name.resize(name.find('\0') == std::string::npos ? name.size() : name.find('\0'));
+        const size_t last = name.find_last_not_of(' ');
+        return last == std::string::npos ? "x86-64" : name.substr(0, last + 1);
+    }
+#endif
+    return "cpu";
+}
+
+struct CpuContext {
+    explicit CpuContext(const Isa& isa_, int threads) : isa(isa_), pool(threads) {}
+    const Isa& isa;
+    CpuPool pool;
+    std::mutex mutex;  // calls on one context take turns
+};
+
+using Node = std::function<void(CpuContext&)>;
+
+struct CpuGraph {
+    std::vector<Node> nodes;
+};
+
+struct CpuStream {
+    CpuContext* context;
+    std::unique_ptr<CpuGraph> recording;
+};
+
+struct CpuEvent {
+    std::chrono::steady_clock::time_point time;
+    bool recorded = false;
+};
+
+CpuContext& cpu(DeviceContext* context) {
+    return *reinterpret_cast<CpuContext*>(context);
+}
+const CpuContext& cpu(const DeviceContext* context) {
+    return *reinterpret_cast<const CpuContext*>(context);
+}
+CpuStream& cpu(DeviceStream* stream) {
+    return *reinterpret_cast<CpuStream*>(stream);
+}
+CpuEvent& cpu(DeviceEvent* event) {
+    return *reinterpret_cast<CpuEvent*>(event);
+}
+CpuGraph& cpu(DeviceGraph* graph) {
+    return *reinterpret_cast<CpuGraph*>(graph);
+}
+
+// Runs a call now, or keeps it for the graph that the stream is recording.
+template <class Call>
+void submit(DeviceStream* stream, Call call) {
+    CpuStream& target = cpu(stream);
+    if (target.recording) {
+        target.recording->nodes.emplace_back(call);
+        return;
+    }
+    const std::scoped_lock lock(target.context->mutex);
+    call(*target.context);
+}
+
+// Indices in device memory are checked where they are used, so in a graph at each launch.
+void require_indices(const EmbeddingParams& p) {
+    require_ids(p.ids, p.table.rows, "ids");
+}
+void require_indices(const RopeParams& p) {
+    require_ids(p.positions, int64_t{1} << 31, "positions");
+}
+void require_indices(const AttentionParams& p) {
+    require_page_ids(*p.plan, p.kv_indices, p.k.num_pages);
+}
+void require_indices(const KvAppendParams& p) {
+    require_page_ids(*p.plan, p.kv_indices, p.k_cache.num_pages);
+}
+template <class Params>
+void require_indices(const Params&) {}
+
+template <auto CpuKernels::*kKernel, class Params>
+void run_kernel(DeviceStream* stream, const Params& params) {
+    submit(stream, [params](CpuContext& context) {
+        require_indices(params);
+        (context.isa.kernels->*kKernel)(context.pool, params);
+    });
+}
+
+int32_t device_count() {
+    return 1;
+}
+
+void fill_info(const Isa& isa, adze_device_info& info) {
+    static const std::string name = processor_name();
+    info.backend = ADZE_BACKEND_CPU;
+    info.device = 0;
+    info.num_processors = available_cores();
+    info.name = name.c_str();
+    info.architecture = isa.name;
+    info.memory_bytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGE_SIZE));
+    info.shared_memory_per_block = 0;
+    info.warp_size = 1;
+}
+
+void device_info(int32_t, adze_device_info& info) {
+    fill_info(choose_isa(ADZE_CPU_ISA_AUTO), info);
+}
+
+DeviceContext* context_create(const adze_context_desc& desc) {
+    const Isa& isa = choose_isa(desc.cpu_isa);
+    const int threads = desc.num_threads == 0 ? available_cores() : desc.num_threads;
+    return reinterpret_cast<DeviceContext*>(new CpuContext(isa, threads));
+}
+
+void context_destroy(DeviceContext* context) {
+    delete &cpu(context);
+}
+
+void context_info(const DeviceContext* context, adze_device_info& info) {
+    fill_info(cpu(context).isa, info);
+}
+
+void* allocate(DeviceContext*, uint64_t bytes) {
+    const uint64_t rounded = (bytes + 255) / 256 * 256;
+    void* data = rounded < bytes || rounded > INT64_MAX ? nullptr : std::aligned_alloc(256, rounded);
+    if (data == nullptr) {
+        fail(ADZE_ERROR_OUT_OF_MEMORY, "bytes is %llu; the host has no such memory",
+             static_cast<unsigned long long>(bytes));
+    }
+    return data;
+}
+
+void release(DeviceContext*, void* data) {
+    std::free(data);
+}
+
+void copy(DeviceStream* stream, void* destination, const void* source, uint64_t bytes) {
+    submit(stream, [=](CpuContext&) { std::memcpy(destination, source, bytes); });
+}
+
+void fill(DeviceStream* stream, void* device, uint8_t value, uint64_t bytes) {
+    submit(stream, [=](CpuContext&) { std::memset(device, value, bytes); });
+}
+
+DeviceStream* stream_create(DeviceContext* context, void* native) {
+    if (native != nullptr) fail(ADZE_ERROR_NOT_SUPPORTED, "the cpu backend has no native streams");
+    return reinterpret_cast<DeviceStream*>(new CpuStream{&cpu(context), nullptr});
+}
+
+void stream_destroy(DeviceStream* stream) {
+    delete &cpu(stream);
+}
+
+void stream_synchronize(DeviceStream*) {}
+
+void stream_wait_event(DeviceStream*, DeviceEvent*) {}
+
+void begin_capture(DeviceStream* stream) {
+    cpu(stream).recording = std::make_unique<CpuGraph>();
+}
+
+DeviceGraph* end_capture(DeviceStream* stream) {
+    return reinterpret_cast<DeviceGraph*>(cpu(stream).recording.release());
+}
+
+void graph_launch(DeviceGraph* graph, DeviceStream* stream) {
+    CpuContext& context = *cpu(stream).context;
+    const std::scoped_lock lock(context.mutex);
+    for (const Node& node : cpu(graph).nodes) node(context);
+}
+
+void graph_destroy(DeviceGraph* graph) {
+    delete &cpu(graph);
+}
+
+DeviceEvent* event_create(DeviceContext*) {
+    return reinterpret_cast<DeviceEvent*>(new CpuEvent);
+}
+
+void event_destroy(DeviceEvent* event) {
+    delete &cpu(event);
+}
+
+void event_record(DeviceEvent* event, DeviceStream* stream) {
+    submit(stream, [event](CpuContext&) { cpu(event) = {std::chrono::steady_clock::now(), true}; });
+}
+
+void event_synchronize(DeviceEvent*) {}
+
+double event_elapsed(DeviceEvent* start, DeviceEvent* end) {
+    if (!cpu(start).recorded || !cpu(end).recorded) return NAN;
+    return std::chrono::duration<double, std::micro>(cpu(end).time - cpu(start).time).count();
+}
+
+void pack(DeviceContext* context, const void* source, int64_t row_stride, const WeightView& packed) {
+    CpuContext& target = cpu(context);
+    const std::scoped_lock lock(target.mutex);
+    target.pool.for_each((packed.n + kPanel - 1) / kPanel,
+                         [&](int64_t panel, int) { pack_panel(source, row_stride, packed, panel); });
+}
+
+constexpr BackendTable kTable{
+    .kind = ADZE_BACKEND_CPU,
+    .device_count = device_count,
+    .device_info = device_info,
+    .context_create = context_create,
+    .context_destroy = context_destroy,
+    .context_info = context_info,
+    .allocate = allocate,
+    .release = release,
+    .write = copy,
+    .read = copy,
+    .copy = copy,
+    .fill = fill,
+    .stream_create = stream_create,
+    .stream_destroy = stream_destroy,
+    .stream_synchronize = stream_synchronize,
+    .stream_wait_event = stream_wait_event,
+    .begin_capture = begin_capture,
+    .end_capture = end_capture,
+    .graph_launch = graph_launch,
+    .graph_destroy = graph_destroy,
+    .event_create = event_create,
+    .event_destroy = event_destroy,
+    .event_record = event_record,
+    .event_synchronize = event_synchronize,
+    .event_elapsed = event_elapsed,
+    .pack_weight = pack,
+    .linear = run_kernel<&CpuKernels::linear>,
+    .attention = run_kernel<&CpuKernels::attention>,
+    .kv_append = run_kernel<&CpuKernels::kv_append>,
+    .embedding = run_kernel<&CpuKernels::embedding>,
+    .rms_norm = run_kernel<&CpuKernels::rms_norm>,
+    .rope = run_kernel<&CpuKernels::rope>,
+    .silu_gate = run_kernel<&CpuKernels::silu_gate>,
+    .sampling = run_kernel<&CpuKernels::sampling>,
+};
+
+}  // namespace
+
+const BackendTable& cpu_backend() {
+    return kTable;
+}
+
+}  // namespace adze
