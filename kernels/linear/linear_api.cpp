@@ -24,19 +24,14 @@ adze_status adze_weight_create(adze_context* context, const adze_weight_desc* de
                        kAny, kAny, "weight");
         auto made = std::make_unique<adze_weight>(context);
         made->bytes = packed_weight_bytes(full.dtype, full.rows, full.columns);
-        void* packed = context->backend->allocate(context->device, made->bytes);
-        made->view = {full.dtype, full.rows, full.columns, packed};
+        made->view = {full.dtype, full.rows, full.columns, context->backend->allocate(context->device, made->bytes)};
         context->backend->pack_weight(context->device, full.data, row_stride, made->view);
         *weight = made.release();
     });
 }
 
 adze_status adze_weight_destroy(adze_weight* weight) {
-    return guarded(__func__, [&] {
-        if (weight == nullptr) return;
-        weight->backend().release(weight->context->device, const_cast<void*>(weight->view.data));
-        delete weight;
-    });
+    return guarded(__func__, [&] { delete weight; });
 }
 
 uint64_t adze_weight_bytes(const adze_weight* weight) {

@@ -166,7 +166,7 @@ ADZE_INLINE float reduce_max(F32 a) {
 #else  // any processor: the compiler's own vectors
 
 constexpr int kLanes = 4;
-using Floats = float __attribute__((vector_size(16), aligned(4)));
+using Floats = float __attribute__((vector_size(16), aligned(4), may_alias));
 using Words = int32_t __attribute__((vector_size(16)));
 struct F32 {
     Floats v;
@@ -178,8 +178,21 @@ ADZE_INLINE F32 load(const float* p) {
     return {*reinterpret_cast<const Floats*>(p)};
 }
 template <class T>
-ADZE_INLINE F32 load(const T* p) {
-    return {Floats{to_float(p[0]), to_float(p[1]), to_float(p[2]), to_float(p[3])}};
+ADZE_INLINE Words load_halves(const T* p) {
+    using Halves = uint16_t __attribute__((vector_size(8)));
+    Halves halves;
+    memcpy(&halves, p, sizeof halves);
+    return __builtin_convertvector(halves, Words);
+}
+ADZE_INLINE F32 load(const bf16* p) {
+    return {reinterpret_cast<Floats>(load_halves(p) << 16)};
+}
+ADZE_INLINE F32 load(const f16* p) {  // as to_float(f16), without branches
+    const Words bits = load_halves(p), magnitude = (bits & 0x7fff) << 13, sign = (bits & 0x8000) << 16;
+    const Words finite = reinterpret_cast<Words>(reinterpret_cast<Floats>(magnitude) * 5.192296858534828e33f);
+    const Words quiet = (magnitude > 0x0f800000) & 0x00400000;
+    const Words special = magnitude | 0x70000000 | quiet;
+    return {reinterpret_cast<Floats>(sign | (magnitude >= 0x0f800000 ? special : finite))};
 }
 ADZE_INLINE void store(float* p, F32 x) {
     *reinterpret_cast<Floats*>(p) = x.v;

@@ -59,11 +59,7 @@ adze_status adze_buffer_adopt(adze_context* context, void* data, uint64_t bytes,
 }
 
 adze_status adze_buffer_destroy(adze_buffer* buffer) {
-    return guarded(__func__, [&] {
-        if (buffer == nullptr) return;
-        if (buffer->owned && buffer->data != nullptr) buffer->backend().release(buffer->context->device, buffer->data);
-        delete buffer;
-    });
+    return guarded(__func__, [&] { delete buffer; });
 }
 
 void* adze_buffer_data(const adze_buffer* buffer) {

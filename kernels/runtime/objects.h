@@ -30,6 +30,9 @@ struct ContextChild {
 
 struct adze_buffer : adze::ContextChild {
     using ContextChild::ContextChild;
+    ~adze_buffer() {
+        if (owned && data != nullptr) backend().release(context->device, data);
+    }
     void* data = nullptr;
     uint64_t bytes = 0;
     bool owned = false;
@@ -37,22 +40,34 @@ struct adze_buffer : adze::ContextChild {
 
 struct adze_stream : adze::ContextChild {
     using ContextChild::ContextChild;
+    ~adze_stream() {
+        if (device != nullptr) backend().stream_destroy(device);
+    }
     adze::DeviceStream* device = nullptr;
     bool capturing = false;
 };
 
 struct adze_event : adze::ContextChild {
     using ContextChild::ContextChild;
+    ~adze_event() {
+        if (device != nullptr) backend().event_destroy(device);
+    }
     adze::DeviceEvent* device = nullptr;
 };
 
 struct adze_graph : adze::ContextChild {
     using ContextChild::ContextChild;
+    ~adze_graph() {
+        if (device != nullptr) backend().graph_destroy(device);
+    }
     adze::DeviceGraph* device = nullptr;
 };
 
 struct adze_weight : adze::ContextChild {
     using ContextChild::ContextChild;
+    ~adze_weight() {
+        if (view.data != nullptr) backend().release(context->device, const_cast<void*>(view.data));
+    }
     adze::WeightView view{};
     uint64_t bytes = 0;
 };

@@ -34,7 +34,6 @@ adze_status adze_stream_destroy(adze_stream* stream) {
     return guarded(__func__, [&] {
         if (stream == nullptr) return;
         require_not_capturing(*stream);
-        stream->backend().stream_destroy(stream->device);
         delete stream;
     });
 }
@@ -68,11 +67,7 @@ adze_status adze_event_create(adze_context* context, adze_event** event) {
 }
 
 adze_status adze_event_destroy(adze_event* event) {
-    return guarded(__func__, [&] {
-        if (event == nullptr) return;
-        event->backend().event_destroy(event->device);
-        delete event;
-    });
+    return guarded(__func__, [&] { delete event; });
 }
 
 adze_status adze_event_record(adze_event* event, adze_stream* stream) {
@@ -137,11 +132,7 @@ adze_status adze_graph_launch(adze_graph* graph, adze_stream* stream) {
 }
 
 adze_status adze_graph_destroy(adze_graph* graph) {
-    return guarded(__func__, [&] {
-        if (graph == nullptr) return;
-        graph->backend().graph_destroy(graph->device);
-        delete graph;
-    });
+    return guarded(__func__, [&] { delete graph; });
 }
 
 }  // extern "C"
