@@ -30,7 +30,7 @@ def main() -> None:
         return model([*head, *tail])[1][len(head) - 1:-1].argmax(-1).tolist() == tail
 
     wrong = [prompt for prompt, answer in heldout if not exact(prompt, answer)]
-    print(f"{len(heldout) - len(wrong)} of {len(heldout)} held-out answers are exact; wrong:", *wrong, sep="\n  ")
+    print(f"{len(heldout) - len(wrong)} of {len(heldout)} held-out answers are exact", *wrong, sep="\n  wrong: ")
     print(f"the demo is {'exact' if exact(*DEMO) else 'WRONG'}")
 
     prompts = sorted((prompt for prompt, _ in heldout), key=lambda prompt: len(tokenizer.prompt(prompt)))[:24:3]
