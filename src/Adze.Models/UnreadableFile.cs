@@ -6,9 +6,9 @@ internal static class UnreadableFile
     /// <summary>The exception to throw instead, or null if <paramref name="exception"/> has another cause.</summary>
     public static ModelFormatException? Explain(string path, Exception exception) => exception switch
     {
-        FileNotFoundException => new($"{path}: no such file", exception),
-        DirectoryNotFoundException => new($"{path}: no such file; its folder does not exist", exception),
-        UnauthorizedAccessException when Directory.Exists(path) => new($"{path}: is a folder, not a file", exception),
+        IOException or UnauthorizedAccessException when Directory.Exists(path) =>
+            new($"{path}: is a folder, not a file", exception),
+        FileNotFoundException or DirectoryNotFoundException => new($"{path}: no such file", exception),
         UnauthorizedAccessException => new($"{path}: permission denied", exception),
         IOException or NotSupportedException or ArgumentException =>
             new($"{path}: cannot be read: {exception.Message}", exception),
@@ -18,14 +18,20 @@ internal static class UnreadableFile
     /// <summary>All bytes of a small file.</summary>
     /// <exception cref="ModelFormatException">It cannot be read, or is larger than
     /// <paramref name="mostBytes"/>.</exception>
-    public static byte[] ReadAllBytes(string path, long mostBytes)
+    public static byte[] ReadAllBytes(string path, int mostBytes)
     {
         try
         {
-            long bytes = new FileInfo(path).Length;
-            return bytes <= mostBytes
-                ? File.ReadAllBytes(path)
-                : throw new ModelFormatException($"{path}: is {bytes} bytes; at most {mostBytes} are read");
+            // Not File.ReadAllBytes: a device has no length and may have no end.
+            using FileStream file = File.OpenRead(path);
+            byte[] bytes = new byte[Math.Min(file.Length, mostBytes) + 1];
+            int count = 0;
+            for (int read; (read = file.Read(bytes, count, bytes.Length - count)) > 0; count += read)
+                if (count + read > mostBytes)
+                    throw new ModelFormatException($"{path}: is larger than the {mostBytes} bytes that are read");
+                else if (count + read == bytes.Length)
+                    Array.Resize(ref bytes, (int)Math.Min(2L * bytes.Length, mostBytes + 1L));
+            return bytes[..count];
         }
         catch (Exception exception) when (Explain(path, exception) is { } explained)
         {

@@ -6,7 +6,7 @@ namespace Adze.Models;
 /// A key whose value is null counts as absent.</summary>
 internal readonly struct JsonSection
 {
-    private const long MostBytes = 16 << 20;
+    private const int MostBytes = 16 << 20;
 
     private static readonly JsonDocumentOptions Options = new() { AllowDuplicateProperties = false };
 

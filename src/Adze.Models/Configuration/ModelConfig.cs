@@ -1,3 +1,5 @@
+using Adze.Native;
+
 namespace Adze.Models;
 
 /// <summary>The architectures that <see cref="LlamaModel"/> runs.</summary>
@@ -8,25 +10,6 @@ public enum ModelArchitecture
     /// <summary>MistralForCausalLM.</summary>
     Mistral,
 }
-
-/// <summary>How rotary frequencies are scaled to longer contexts.</summary>
-public enum RopeScalingKind
-{
-    /// <summary>Every frequency divided by the factor.</summary>
-    Linear,
-    /// <summary>Llama 3.1: long wavelengths divided by the factor, short ones kept, a blend between.</summary>
-    Llama3,
-}
-
-/// <summary>The checked content of <c>rope_scaling</c>.</summary>
-/// <param name="Kind">The method.</param>
-/// <param name="Factor">Above 0.</param>
-/// <param name="LowFrequencyFactor">Llama3 only: above 0.</param>
-/// <param name="HighFrequencyFactor">Llama3 only: above <paramref name="LowFrequencyFactor"/>.</param>
-/// <param name="OriginalContext">Llama3 only: the context in tokens that the model was first trained with.</param>
-public sealed record RopeScalingConfig(
-    RopeScalingKind Kind, double Factor, double LowFrequencyFactor = 0, double HighFrequencyFactor = 0,
-    double OriginalContext = 0);
 
 /// <summary>The content of a <c>config.json</c> with Hugging Face's defaults filled in, checked to be consistent; and
 /// the token ids of <c>generation_config.json</c>.</summary>
@@ -59,11 +42,8 @@ public sealed record ModelConfig
     /// <summary>Epsilon of every RMSNorm.</summary>
     public required double RmsNormEpsilon { get; init; }
 
-    /// <summary>Base of the rotary frequencies.</summary>
-    public required double RopeTheta { get; init; }
-
-    /// <summary>How rotary frequencies are scaled; null for not at all.</summary>
-    public RopeScalingConfig? RopeScaling { get; init; }
+    /// <summary>The base of the rotary frequencies, and how they are scaled.</summary>
+    public required RopeScaling Rope { get; init; }
 
     /// <summary>The share of a head that turns: above 0, at most 1.</summary>
     public double PartialRotaryFactor { get; init; } = 1;

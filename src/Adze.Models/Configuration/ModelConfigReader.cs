@@ -49,7 +49,7 @@ internal static class ModelConfigReader
         bool llama = architecture == ModelArchitecture.Llama;
         int heads = config.Int("num_attention_heads");
         int hidden = config.Int("hidden_size");
-        RopeConfig rope = RopeConfig.Read(config);
+        RopeReader rope = new(config);
         return new ModelConfig
         {
             Architecture = architecture,
@@ -61,8 +61,7 @@ internal static class ModelConfigReader
             IntermediateSize = config.Int("intermediate_size"),
             VocabularySize = config.Int("vocab_size"),
             RmsNormEpsilon = config.Positive("rms_norm_eps", 1e-6),
-            RopeTheta = rope.Theta,
-            RopeScaling = rope.Scaling,
+            Rope = rope.Read(),
             PartialRotaryFactor = rope.PartialRotaryFactor,
             MaxPositionEmbeddings = config.Int("max_position_embeddings", llama ? 2048 : 131072),
             SlidingWindow = llama ? null : ReadSlidingWindow(config),
@@ -97,64 +96,5 @@ internal static class ModelConfigReader
             throw file.Wrong("partial_rotary_factor", $"{config.PartialRotaryFactor} of head_dim {config.HeadDim} is " +
                 $"{rotary}; expected an even number of at least 2");
         return config;
-    }
-}
-
-/// <summary>What the configuration says about rotary embeddings, in any of its spellings: <c>rope_theta</c>,
-/// <c>rope_scaling</c> with <c>rope_type</c> or <c>type</c>, and, since transformers 5, both in one
-/// <c>rope_parameters</c>.</summary>
-internal sealed record RopeConfig(double Theta, double PartialRotaryFactor, RopeScalingConfig? Scaling)
-{
-    private const double DefaultTheta = 10000;
-
-    public static RopeConfig Read(JsonSection config)
-    {
-        JsonSection? parameters = config.Section("rope_parameters");
-        if (parameters is not null && config.Has("rope_scaling"))
-            throw config.Wrong("rope_parameters", "and rope_scaling are both given; expected one of them");
-        JsonSection? scaling = parameters ?? config.Section("rope_scaling");
-        double partial = Either("partial_rotary_factor", config, parameters) ?? 1;
-        if (partial > 1)
-            throw config.Wrong("partial_rotary_factor", $"is {partial}; expected a number above 0 and at most 1");
-        return new RopeConfig(Either("rope_theta", config, parameters) ?? DefaultTheta, partial,
-            scaling is { } section ? ReadScaling(section, absent: parameters is null ? null : "default") : null);
-    }
-
-    private static double? Either(string key, JsonSection config, JsonSection? parameters)
-    {
-        double? outer = config.OptionalPositive(key);
-        double? inner = parameters?.OptionalPositive(key);
-        return outer is null || inner is null || outer == inner
-            ? inner ?? outer
-            : throw config.Wrong(key, $"is {outer}, but {inner} in rope_parameters");
-    }
-
-    private static RopeScalingConfig? ReadScaling(JsonSection scaling, string? absent)
-    {
-        string? name = scaling.String("rope_type");
-        string? oldName = scaling.String("type");
-        if (name is not null && oldName is not null && name != oldName)
-            throw scaling.Wrong("rope_type", $"{ModelFormatException.Quote(name)} differs from type " +
-                ModelFormatException.Quote(oldName));
-        return (name ?? oldName ?? absent) switch
-        {
-            "default" => null,
-            "linear" => new RopeScalingConfig(RopeScalingKind.Linear, scaling.Positive("factor")),
-            "llama3" => ReadLlama3(scaling),
-            null => throw scaling.Wrong("rope_type", "is missing"),
-            { } other => throw scaling.Wrong("rope_type",
-                $"{ModelFormatException.Quote(other)} is not supported; default, linear and llama3 are"),
-        };
-    }
-
-    private static RopeScalingConfig ReadLlama3(JsonSection scaling)
-    {
-        RopeScalingConfig config = new(RopeScalingKind.Llama3, scaling.Positive("factor"),
-            scaling.Positive("low_freq_factor"), scaling.Positive("high_freq_factor"),
-            scaling.Positive("original_max_position_embeddings"));
-        return config.HighFrequencyFactor > config.LowFrequencyFactor
-            ? config
-            : throw scaling.Wrong("high_freq_factor", $"{config.HighFrequencyFactor} is not above low_freq_factor " +
-                $"{config.LowFrequencyFactor}");
     }
 }

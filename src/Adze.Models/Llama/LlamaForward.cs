@@ -28,7 +28,6 @@ internal readonly ref struct LlamaForward(
             normed = AddRmsNorm(hidden, Mlp(normed, layer), NormBefore(i + 1));
             observer?.OnHidden(i + 1, hidden);
         }
-        observer?.OnHidden(weights.Layers.Length + 1, normed);
         return batch.LogitRows.IsAbsent ? default : Logits(normed);
     }
 

@@ -79,16 +79,7 @@ internal sealed class LlamaWeights : IDisposable
     private static float[] RotaryFrequencies(ModelConfig config)
     {
         float[] frequencies = new float[config.RotaryDim / 2];
-        RopeScalingConfig? scaling = config.RopeScaling;
-        Glue.RopeFrequencies(
-            new RopeScaling(config.RotaryDim, config.RopeTheta, scaling?.Kind switch
-            {
-                null => RopeScalingType.None,
-                RopeScalingKind.Linear => RopeScalingType.Linear,
-                _ => RopeScalingType.Llama3,
-            }, scaling?.Factor ?? 0, scaling?.LowFrequencyFactor ?? 0, scaling?.HighFrequencyFactor ?? 0,
-            scaling?.OriginalContext ?? 0),
-            frequencies);
+        Glue.RopeFrequencies(config.Rope, frequencies);
         return frequencies;
     }
 }

@@ -46,7 +46,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
         SafeFileHandle? handle = null;
         try
         {
-            handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read, FileOptions.RandomAccess);
+            handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read);
             return new SafetensorsFile(path, handle);
         }
         catch (Exception exception)
@@ -159,7 +159,7 @@ public sealed unsafe class SafetensorsFile : IDisposable
             throw Shortened(bytes);
     }
 
-    private T[] Copy<T>(string name) where T : unmanaged
+    internal T[] Copy<T>(string name) where T : unmanaged
     {
         SafetensorsEntry entry = this[name];
         if (entry.Bytes > int.MaxValue)
