@@ -116,6 +116,22 @@ void absorb(float* score, int64_t begin, int64_t end, float& maximum, float& tot
     total += reduce_add(sum_of_weights);
 }
 
+// The partial row of a query head in the workspace: head_dim_v sums, then the maximum and the sum of exponentials.
+float* partial_of(const AttentionParams& p, int64_t row, int64_t q_head) {
+    const AttentionShape& s = p.plan->shape;
+    return static_cast<float*>(p.workspace) + row * partial_row_floats(s) + q_head * (s.head_dim_v + 2);
+}
+
+// Divides a row's sums (in place) and stores them with their log-sum-exp.
+void write_result(const AttentionParams& p, int64_t row, int64_t q_head, float* sum, float maximum, float total) {
+    const int32_t d = p.plan->shape.head_dim_v;
+    if (total == 0.0f) total = 1.0f;  // no key seen: the sums are zero, the maximum is -inf
+    for (int32_t i = 0; i < d; ++i) sum[i] /= total;
+    write_row(p.o, row, q_head * d, sum, d);
+    if (p.lse.data == nullptr) return;
+    static_cast<float*>(p.lse.data)[row * p.lse.row_stride + q_head] = maximum + logf(total);
+}
+
 // The rows [row, row + rows) of a piece of work: row r is query token r / group, query head r % group of the KV head.
 class RowBatch {
 public:
@@ -211,24 +227,6 @@ private:
         out[shape_.head_dim_v + 1] = scratch_.total[r];
     }
 
-public:
-    static float* partial_of(const AttentionParams& p, int64_t row, int64_t q_head) {
-        const AttentionShape& s = p.plan->shape;
-        return static_cast<float*>(p.workspace) + row * partial_row_floats(s) + q_head * (s.head_dim_v + 2);
-    }
-
-    // Divides a row's sums (in place) and stores them with their log-sum-exp.
-    static void write_result(const AttentionParams& p, int64_t row, int64_t q_head, float* sum, float maximum,
-                             float total) {
-        const int32_t d = p.plan->shape.head_dim_v;
-        if (maximum == -kInfinity) total = 1.0f;  // no key seen: the sums are zero
-        for (int32_t i = 0; i < d; ++i) sum[i] /= total;
-        write_row(p.o, row, q_head * d, sum, d);
-        if (p.lse.data == nullptr) return;
-        static_cast<float*>(p.lse.data)[row * p.lse.row_stride + q_head] = maximum + logf(total);
-    }
-
-private:
     const AttentionParams& p_;
     const AttentionShape& shape_;
     const AttentionWork& work_;
@@ -243,18 +241,18 @@ void merge(const AttentionParams& p, const AttentionMerge& m, int64_t q_head, fl
     const int32_t d = p.plan->shape.head_dim_v;
     float maximum = -kInfinity, total = 0.0f;
     for (int32_t i = 0; i < m.count; ++i) {
-        const float* partial = RowBatch::partial_of(p, m.partial + int64_t{i} * m.stride, q_head);
+        const float* partial = partial_of(p, m.partial + int64_t{i} * m.stride, q_head);
         if (partial[d] > maximum) maximum = partial[d];
     }
     memset(sum, 0, static_cast<size_t>(d) * sizeof(float));
     for (int32_t i = 0; i < m.count; ++i) {
-        const float* partial = RowBatch::partial_of(p, m.partial + int64_t{i} * m.stride, q_head);
+        const float* partial = partial_of(p, m.partial + int64_t{i} * m.stride, q_head);
         if (partial[d + 1] == 0.0f) continue;  // saw no key
         const float weight = expf(partial[d] - maximum);
         total += weight * partial[d + 1];
         for (int32_t e = 0; e < d; ++e) sum[e] += weight * partial[e];
     }
-    RowBatch::write_result(p, m.row, q_head, sum, maximum, total);
+    write_result(p, m.row, q_head, sum, maximum, total);
 }
 
 void append_vector(const adze_kv_cache& cache, int64_t page, int64_t token, int64_t head, const float* x, int32_t d,
