@@ -29,12 +29,12 @@ internal sealed class AddedTokenMatcher
 
     /// <param name="tokens">In order of precedence: of two that look alike, the earlier is found.</param>
     /// <param name="spell">What a token looks like in the text that is searched.</param>
-    public AddedTokenMatcher(IEnumerable<AddedToken> tokens, Func<string, string> spell)
+    public AddedTokenMatcher(IEnumerable<AddedToken> tokens, Func<AddedToken, string> spell)
     {
         var firsts = new HashSet<char>();
         foreach (AddedToken token in tokens)
         {
-            string spelling = spell(token.Content);
+            string spelling = spell(token);
             if (spelling.Length == 0)
                 continue;
             firsts.Add(spelling[0]);

@@ -8,16 +8,16 @@ internal abstract class Normalizer
     public abstract string Apply(string text);
 
     /// <summary>Reads the "normalizer" of a tokenizer.json; null where there is none.</summary>
-    public static Normalizer? Parse(JsonPart json)
+    public static Normalizer? Parse(JsonPart json) => json.IsNull ? null : ParseStep(json);
+
+    private static Normalizer ParseStep(JsonPart json)
     {
-        if (json.IsNull)
-            return null;
         string type = json.Type();
         switch (type)
         {
             case "Sequence":
                 return new SequenceNormalizer(
-                    [.. json.Only("type", "normalizers").Required("normalizers").Items().Select(item => Parse(item)!)]);
+                    [.. json.Only("type", "normalizers").Required("normalizers").Items().Select(ParseStep)]);
             case "Prepend":
                 return new PrependNormalizer(json.Only("type", "prepend").Required("prepend").String());
             case "Replace":

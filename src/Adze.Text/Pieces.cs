@@ -7,14 +7,19 @@ internal sealed class Pieces
 {
     private readonly DecoderPlan _plan;
     private readonly Vocabulary _vocabulary;
+    private readonly Dictionary<int, string> _added;
     private readonly int[] _starts;
     private readonly bool[] _partial;
     private byte[] _bytes;
 
-    public Pieces(Vocabulary vocabulary, DecoderPlan plan, HashSet<int> added)
+    /// <param name="vocabulary">All tokens.</param>
+    /// <param name="plan">The decoder.</param>
+    /// <param name="added">The text of the tokens that are not the model's own.</param>
+    public Pieces(Vocabulary vocabulary, DecoderPlan plan, Dictionary<int, string> added)
     {
         _plan = plan;
         _vocabulary = vocabulary;
+        _added = added;
         _starts = new int[vocabulary.Size + 1];
         _partial = new bool[vocabulary.Size];
         _bytes = new byte[vocabulary.Size * 8];
@@ -22,7 +27,7 @@ internal sealed class Pieces
         for (int id = 0; id < vocabulary.Size; id++)
         {
             _starts[id] = length;
-            length += Write(id, added.Contains(id), length);
+            length += plan.ByteLevel ? WriteByteLevel(id, length) : Write(id, length);
         }
 
         _starts[^1] = length;
@@ -34,43 +39,46 @@ internal sealed class Pieces
     public bool IsPartial(int id) => _partial[id];
 
     /// <summary>The bytes of a token that is the first of a text.</summary>
-    public ReadOnlySpan<byte> First(int id)
-    {
-        if (!_plan.FirstDiffers || _partial[id])
-            return this[id];
-        return Encoding.UTF8.GetBytes(_plan.Rewrite(Encoding.UTF8.GetString(_vocabulary[id]), first: true));
-    }
+    public ReadOnlySpan<byte> First(int id) =>
+        _plan.FirstDiffers && !_partial[id] ? Encoding.UTF8.GetBytes(_plan.Rewrite(Spelling(id), first: true)) : this[id];
 
-    private int Write(int id, bool added, int at)
-    {
-        ReadOnlySpan<byte> token = _vocabulary[id];
-        while (_bytes.Length - at < token.Length)
-            Array.Resize(ref _bytes, checked(_bytes.Length * 2));
-        if (_plan.ByteLevel)
-            return WriteByteLevel(id, token, added, at);
+    private string Spelling(int id) =>
+        _added.TryGetValue(id, out string? text) ? text : Encoding.UTF8.GetString(_vocabulary[id]);
 
-        string text = _plan.Rewrite(Encoding.UTF8.GetString(token), first: false);
+    private int Write(int id, int at)
+    {
+        string text = _plan.Rewrite(Spelling(id), first: false);
         if (_plan.TryByteToken(text, out byte value))
         {
             _partial[id] = true;
-            _bytes[at] = value;
+            Room(at, 1)[0] = value;
             return 1;
         }
 
-        byte[] written = Encoding.UTF8.GetBytes(text);
-        while (_bytes.Length - at < written.Length)
-            Array.Resize(ref _bytes, checked(Math.Max(_bytes.Length, written.Length) * 2));
-        written.CopyTo(_bytes, at);
-        return written.Length;
+        return Encoding.UTF8.GetBytes(text, Room(at, Encoding.UTF8.GetByteCount(text)));
     }
 
-    /// <summary>An added token is text as it stands, and so is a token with characters outside the byte alphabet.</summary>
-    private int WriteByteLevel(int id, ReadOnlySpan<byte> token, bool added, int at)
+    /// <summary>
+    /// An added token is text as it stands (Hugging Face reads it in the byte alphabet, and makes U+FFFD of an é in it), and so
+    /// is a token with characters outside that alphabet.
+    /// </summary>
+    private int WriteByteLevel(int id, int at)
     {
         _partial[id] = true;
-        if (!added && ByteAlphabet.TryRead(token, _bytes.AsSpan(at), out int length))
+        if (_added.TryGetValue(id, out string? text))
+            return Encoding.UTF8.GetBytes(text, Room(at, Encoding.UTF8.GetByteCount(text)));
+        ReadOnlySpan<byte> token = _vocabulary[id];
+        Span<byte> room = Room(at, token.Length);
+        if (ByteAlphabet.TryRead(token, room, out int length))
             return length;
-        token.CopyTo(_bytes.AsSpan(at));
+        token.CopyTo(room);
         return token.Length;
+    }
+
+    private Span<byte> Room(int at, int length)
+    {
+        if (_bytes.Length - at < length)
+            Array.Resize(ref _bytes, checked((_bytes.Length * 2) + length));
+        return _bytes.AsSpan(at);
     }
 }

@@ -5,10 +5,11 @@ internal sealed record PostProcessor(int[] Prefix, int[] Suffix)
 {
     private static readonly PostProcessor s_none = new([], []);
 
-    public static PostProcessor Parse(JsonPart json, Vocabulary vocabulary)
+    public static PostProcessor Parse(JsonPart json, Vocabulary vocabulary) =>
+        json.IsNull ? s_none : ParseStep(json, vocabulary);
+
+    private static PostProcessor ParseStep(JsonPart json, Vocabulary vocabulary)
     {
-        if (json.IsNull)
-            return s_none;
         string type = json.Type();
         switch (type)
         {
@@ -21,7 +22,7 @@ internal sealed record PostProcessor(int[] Prefix, int[] Suffix)
                 PostProcessor all = s_none;
                 foreach (JsonPart item in json.Only("type", "processors").Required("processors").Items())
                 {
-                    PostProcessor next = Parse(item, vocabulary);
+                    PostProcessor next = ParseStep(item, vocabulary);
                     all = new PostProcessor([.. next.Prefix, .. all.Prefix], [.. all.Suffix, .. next.Suffix]);
                 }
 

@@ -17,21 +17,22 @@ public sealed class Tokenizer
     private readonly AddedTokenMatcher _verbatim; // tokens found in the text as given
     private readonly AddedTokenMatcher _normalized; // tokens found in the normalized text
     private readonly Pieces _pieces;
-    private readonly HashSet<int> _special = [];
+    private readonly HashSet<int> _special;
     private EncodeScratch? _spare;
 
     internal Tokenizer(TokenizerParts parts)
     {
         _parts = parts;
+        string Normalized(AddedToken token) => parts.Normalizer?.Apply(token.Content) ?? token.Content;
+
         // Special tokens take precedence over others that look the same.
         AddedToken[] ordered = [.. parts.AddedTokens.OrderBy(token => !token.Special)];
-        _verbatim = new AddedTokenMatcher(ordered.Where(token => !token.Normalized), content => content);
-        _normalized = new AddedTokenMatcher(
-            ordered.Where(token => token.Normalized), content => parts.Normalizer?.Apply(content) ?? content);
-        foreach (AddedToken token in ordered)
-            if (token.Special)
-                _special.Add(token.Id);
-        _pieces = new Pieces(parts.Vocabulary, parts.Decoder, [.. ordered.Select(token => token.Id)]);
+        _verbatim = new AddedTokenMatcher(ordered.Where(token => !token.Normalized), token => token.Content);
+        _normalized = new AddedTokenMatcher(ordered.Where(token => token.Normalized), Normalized);
+        _special = [.. ordered.Where(token => token.Special).Select(token => token.Id)];
+        _pieces = new Pieces(parts.Vocabulary, parts.Decoder, ordered
+            .Where(token => !parts.Vocabulary.IsModels(token.Id))
+            .ToDictionary(token => token.Id, token => token.Normalized ? Normalized(token) : token.Content));
     }
 
     /// <summary>One more than the largest id. A model's logits may be wider: models pad their vocabularies.</summary>

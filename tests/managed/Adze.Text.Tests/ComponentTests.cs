@@ -10,6 +10,9 @@ public class ComponentTests
     public static TheoryData<string> Names() =>
         new(s_golden.EnumerateArray().Select(item => item.GetProperty("name").GetString()!));
 
+    public static TheoryData<string> DecodedNames() => new(s_golden.EnumerateArray()
+        .Where(item => item.GetProperty("decode").GetArrayLength() > 0).Select(item => item.GetProperty("name").GetString()!));
+
     [Theory]
     [MemberData(nameof(Names))]
     public void EncodesLikeTheReference(string name)
@@ -27,11 +30,11 @@ public class ComponentTests
                 failures.Add($"{Golden.Show(text)}, {special}: {Golden.Show(ours)}, not {Golden.Show(expected)}");
         }
 
-        Golden.AssertNone(failures, golden.GetProperty("decode").GetArrayLength());
+        Assert.True(failures.Count == 0, string.Join('\n', failures));
     }
 
     [Theory]
-    [MemberData(nameof(Names))]
+    [MemberData(nameof(DecodedNames))]
     public void DecodesLikeTheReference(string name)
     {
         JsonElement golden = Find(name);

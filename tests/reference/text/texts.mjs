@@ -60,7 +60,7 @@ export function fuzz(count, seed) {
     Array.from({ length: 1 + Math.floor(next() * 24) }, () => alphabet[Math.floor(next() * alphabet.length)]).join(''));
 }
 
-/** Texts of characters from all planes, of those that were assigned in Unicode 14 and are not for private use. */
+/** Texts of characters from all planes: neighbours of one, and some from anywhere. */
 export function anywhere(count, seed, allowed) {
   const next = random(seed);
   return Array.from({ length: count }, () => {
