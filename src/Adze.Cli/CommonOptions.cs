@@ -26,29 +26,29 @@ internal sealed class CommonOptions
         ["bf16"] = DType.BF16,
     };
 
-    public Option<Backend> Backend { get; } =
+    private readonly Option<Backend> _backend =
         Choice("--backend", s_backends, "Where to run; auto takes the GPU when there is one, else the cpu.");
 
-    public Option<int> Device { get; } = Integer("--device", "N", 0, 0, "Index among the backend's devices.");
+    private readonly Option<int> _device = Integer("--device", "N", 0, 0, "Index among the backend's devices.");
 
-    public Option<DType> DType { get; } = Choice("--dtype", s_dtypes, "Type of activations and KV cache; auto is f32 on cpu, else bf16.");
+    private readonly Option<DType> _dtype = Choice("--dtype", s_dtypes, "Type of activations and KV cache; auto is f32 on cpu, else bf16.");
 
-    public Option<int> Threads { get; } = Integer("--threads", "N", 0, 0, "Threads of the cpu and sim backends; 0 takes all cores.");
+    private readonly Option<int> _threads = Integer("--threads", "N", 0, 0, "Threads of the cpu and sim backends; 0 takes all cores.");
 
     public void AddTo(Command command)
     {
-        command.Options.Add(Backend);
-        command.Options.Add(Device);
-        command.Options.Add(DType);
-        command.Options.Add(Threads);
+        command.Options.Add(_backend);
+        command.Options.Add(_device);
+        command.Options.Add(_dtype);
+        command.Options.Add(_threads);
     }
 
     public EngineOptions Engine(ParseResult result) => new()
     {
-        Backend = result.GetValue(Backend),
-        Device = result.GetValue(Device),
-        DType = result.GetValue(DType),
-        NumThreads = result.GetValue(Threads),
+        Backend = result.GetValue(_backend),
+        Device = result.GetValue(_device),
+        DType = result.GetValue(_dtype),
+        NumThreads = result.GetValue(_threads),
     };
 
     /// <summary>How a backend or type is spelled on the command line.</summary>

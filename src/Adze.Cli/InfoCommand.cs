@@ -4,6 +4,8 @@ using Spectre.Console;
 
 namespace Adze.Cli;
 
+using Text = Spectre.Console.Text; // not the namespace Adze.Text
+
 /// <summary>A backend and what it finds: devices, or why it has none.</summary>
 internal sealed record BackendReport(Backend Backend, IReadOnlyList<DeviceInfo> Devices, string? Unavailable);
 

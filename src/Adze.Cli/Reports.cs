@@ -5,6 +5,8 @@ using Spectre.Console;
 
 namespace Adze.Cli;
 
+using Text = Spectre.Console.Text; // not the namespace Adze.Text
+
 /// <summary>Results in the form that people read.</summary>
 internal static class Reports
 {
