@@ -61,8 +61,10 @@ internal static class CliApp
         if (result.Errors.Count == 0)
             return await result.InvokeAsync(invocation, cancellationToken).ConfigureAwait(false);
 
-        console.WriteError(result.Errors[0].Message);
         Command command = result.CommandResult.Command;
+        console.WriteError(result.UnmatchedTokens is [{ } unknown, ..]
+            ? $"'{unknown}' is not a command or an option here"
+            : result.Errors[0].Message);
         string[] help = command == root ? ["--help"] : [command.Name, "--help"];
         invocation.Output = console.Error;
         await root.Parse(help, parsing).InvokeAsync(invocation, CancellationToken.None).ConfigureAwait(false);

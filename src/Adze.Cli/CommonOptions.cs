@@ -57,10 +57,21 @@ internal sealed class CommonOptions
     /// <inheritdoc cref="Spell(Backend)"/>
     public static string Spell(DType dtype) => s_dtypes.First(pair => pair.Value == dtype).Key;
 
-    public static Option<string> ModelFolder() => Text("--model", "DIR", "A model folder in Hugging Face's format.");
-
     public static Option<string> Text(string name, string valueName, string description) =>
         new(name) { Required = true, HelpName = valueName, Description = description };
+
+    public static Option<string> ModelFolder() => Path("--model", "DIR", "A model folder in Hugging Face's format.");
+
+    public static Option<string> Path(string name, string valueName, string description)
+    {
+        Option<string> option = Text(name, valueName, description);
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [{ Value: "" }])
+                result.AddError($"{name} is empty; expected a path");
+        });
+        return option;
+    }
 
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON object instead." };
 
@@ -99,7 +110,7 @@ internal sealed class CommonOptions
         {
             HelpName = string.Join('|', choices.Keys),
             Description = description,
-            DefaultValueFactory = _ => choices["auto"],
+            // Its default is the first of all values, auto.
             CustomParser = result => Read<T>(result, name, $"one of {string.Join(", ", choices.Keys)}",
                 text => choices.TryGetValue(text, out T value) ? value : null),
         };

@@ -33,16 +33,15 @@ internal static class InfoCommand
         console.Out.WriteLine();
         Table table = new() { Border = TableBorder.Simple };
         table.AddColumns("backend", "device", "name", "architecture", "memory");
-        foreach (BackendReport report in backends)
+        foreach ((Backend backend, DeviceInfo device) in backends.SelectMany(r => r.Devices, (r, d) => (r.Backend, d)))
         {
-            string backend = CommonOptions.Spell(report.Backend);
-            if (report.Unavailable is { } why)
-                table.AddRow(new Text(backend), new Text("-"), new Text(why), new Text("-"), new Text("-"));
-            foreach (DeviceInfo device in report.Devices)
-                table.AddRow(new Text(backend), new Text($"{device.Device}"), new Text(device.Name),
-                    new Text(device.Architecture), new Text(Reports.Bytes(device.MemoryBytes)));
+            table.AddRow(new Text(CommonOptions.Spell(backend)), new Text($"{device.Device}"), new Text(device.Name),
+                new Text(device.Architecture), new Text(Reports.Bytes(device.MemoryBytes)));
         }
         console.Write(table);
+        // Not in the table: a reason is one line, which a table would break.
+        foreach (BackendReport report in backends.Where(report => report.Unavailable is not null))
+            console.Out.WriteLine($"  {CommonOptions.Spell(report.Backend),-5} -  {report.Unavailable}");
         return ExitCode.Ok;
     }
 

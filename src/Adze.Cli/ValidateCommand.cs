@@ -10,7 +10,7 @@ internal static class ValidateCommand
     public static Command Create(CliConsole console)
     {
         Option<string> model = CommonOptions.ModelFolder();
-        Option<string> reference = CommonOptions.Text("--reference", "FILE", "The reference outputs, a safetensors file.");
+        Option<string> reference = CommonOptions.Path("--reference", "FILE", "The reference outputs, a safetensors file.");
         Option<int> heldOut = CommonOptions.Integer("--held-out", "N", int.MaxValue, 0,
             "Prompts of the folder's heldout.jsonl to answer at most; 0 for none.");
         heldOut.DefaultValueFactory = null; // The help need not say 2147483647.
