@@ -6,7 +6,7 @@ namespace Adze.Models;
 /// wrong with it.</summary>
 public sealed class ModelFormatException : Exception
 {
-    private const int LongestName = 120;
+    private const int LongestQuotation = 200;
 
     /// <summary>Makes an exception with a general message.</summary>
     public ModelFormatException() : base("the model cannot be used") { }
@@ -18,8 +18,11 @@ public sealed class ModelFormatException : Exception
     public ModelFormatException(string message, Exception innerException) : base(OneLine(message), innerException) { }
 
     /// <summary>A name out of a file, in quotes and cut to a readable length.</summary>
-    internal static string Quote(string name) =>
-        name.Length <= LongestName ? $"'{name}'" : $"'{name.AsSpan(0, LongestName)}...'";
+    internal static string Quote(string name) => $"'{Cut(name)}'";
+
+    /// <summary>Something out of a file, cut to a readable length.</summary>
+    internal static string Cut(string text) =>
+        text.Length <= LongestQuotation ? text : $"{text.AsSpan(0, LongestQuotation)}...";
 
     private static string OneLine(string message)
     {

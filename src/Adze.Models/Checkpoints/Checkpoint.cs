@@ -19,8 +19,9 @@ public sealed class Checkpoint : IDisposable
     public static Checkpoint Open(string directory)
     {
         if (!System.IO.Directory.Exists(directory))
-            throw new ModelFormatException(
-                File.Exists(directory) ? $"{directory}: is a file, not a model folder" : $"{directory}: no such folder");
+            throw new ModelFormatException(File.Exists(directory)
+                ? $"{directory}: is a file, not a model folder"
+                : $"{directory}: no such folder");
         Checkpoint checkpoint = new(directory, ModelConfig.Load(directory));
         try
         {
@@ -119,9 +120,9 @@ public sealed class Checkpoint : IDisposable
     {
         SafetensorsEntry entry = this[name];
         bool rightType = entry.DType is SafetensorsDType.F32 or SafetensorsDType.F16 or SafetensorsDType.BF16;
+        string expectedType = rightType ? entry.DType.FormatName() : "F32, F16 or BF16";
         if (!rightType || !entry.Shape.AsSpan().SequenceEqual(shape))
-            throw Wrong(name, $"is {entry.Description}; expected {(rightType ? entry.DType.FormatName() : "F32, F16 or BF16")} " +
-                SafetensorsEntry.Format(shape));
+            throw Wrong(name, $"is {entry.Description}; expected {expectedType} {SafetensorsEntry.Format(shape)}");
     }
 
     // Some checkpoints store the tied head once more. If it were another matrix, one of the two would be wrong.

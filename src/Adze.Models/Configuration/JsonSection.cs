@@ -32,7 +32,8 @@ internal readonly struct JsonSection
         // InvalidOperationException: a name with half of a surrogate pair.
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
-            throw new ModelFormatException($"{path}: is not valid JSON: {exception.Message}", exception);
+            string message = ModelFormatException.Cut(exception.Message);
+            throw new ModelFormatException($"{path}: is not valid JSON: {message}", exception);
         }
     }
 
@@ -60,13 +61,14 @@ internal readonly struct JsonSection
         { } value => throw Wrong(key, value, "an object"),
     };
 
-    public int Int(string key, int? absent = null, int least = 1) => OptionalInt(key, least) ?? absent ?? throw Missing(key);
+    /// <summary>A whole number above 0.</summary>
+    public int Int(string key, int? absent = null) => OptionalInt(key) ?? absent ?? throw Missing(key);
 
-    public int? OptionalInt(string key, int least = 1) => Find(key) switch
+    public int? OptionalInt(string key) => Find(key) switch
     {
         null => null,
-        { ValueKind: JsonValueKind.Number } value when value.TryGetInt32(out int number) && number >= least => number,
-        { } value => throw Wrong(key, value, $"a whole number from {least} to {int.MaxValue}"),
+        { ValueKind: JsonValueKind.Number } value when value.TryGetInt32(out int number) && number > 0 => number,
+        { } value => throw Wrong(key, value, $"a whole number from 1 to {int.MaxValue}"),
     };
 
     /// <summary>A finite number above 0.</summary>
@@ -102,7 +104,7 @@ internal readonly struct JsonSection
         return Find(key) switch
         {
             null => [],
-            { ValueKind: JsonValueKind.Array } value => [.. value.EnumerateArray().Select(e => section.Text(key, e))],
+            { ValueKind: JsonValueKind.Array } list => [.. list.EnumerateArray().Select(e => section.Text(key, e))],
             { } value => throw Wrong(key, value, "a list of strings"),
         };
     }
@@ -114,7 +116,7 @@ internal readonly struct JsonSection
         return Find(key) switch
         {
             null => null,
-            { ValueKind: JsonValueKind.Array } value => [.. value.EnumerateArray().Select(e => section.TokenId(key, e))],
+            { ValueKind: JsonValueKind.Array } list => [.. list.EnumerateArray().Select(e => section.TokenId(key, e))],
             { } value => [TokenId(key, value)],
         };
     }

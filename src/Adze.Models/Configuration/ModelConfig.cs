@@ -66,7 +66,8 @@ public sealed record ModelConfig
     /// <summary>Whether the MLP's three projections have biases. Llama only.</summary>
     public bool MlpBias { get; init; }
 
-    /// <summary>The token that begins a sequence, from <c>generation_config.json</c>, else <c>config.json</c>.</summary>
+    /// <summary>The token that begins a sequence, from <c>generation_config.json</c>, else
+    /// <c>config.json</c>.</summary>
     public int? BosTokenId { get; init; }
 
     /// <summary>The tokens that end a sequence, from <c>generation_config.json</c>, else <c>config.json</c>; may be

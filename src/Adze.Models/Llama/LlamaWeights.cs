@@ -13,20 +13,21 @@ internal sealed record LlamaLayer(
 /// <summary>All weights of a model, on the device, in the checkpoint's types.</summary>
 internal sealed class LlamaWeights : IDisposable
 {
-    private readonly WeightLoader _loader;
+    private readonly List<IDisposable> _owned = [];
 
     public LlamaWeights(AdzeContext context, AdzeStream stream, Checkpoint checkpoint, IProgress<double>? progress)
     {
         ModelConfig config = checkpoint.Config;
-        _loader = new WeightLoader(context, stream, checkpoint, progress);
+        WeightLoader loader = new(context, stream, checkpoint, _owned, progress);
         try
         {
-            Embedding = _loader.Matrix(LlamaTensors.Embedding);
-            Layers = [.. Enumerable.Range(0, config.NumLayers).Select(layer => LoadLayer(layer, config))];
-            FinalNorm = _loader.Vector(LlamaTensors.FinalNorm);
-            Head = _loader.Packed(config.TieWordEmbeddings ? LlamaTensors.Embedding : LlamaTensors.Head);
-            InverseFrequencies = _loader.Upload(RotaryFrequencies(config));
+            Embedding = loader.Matrix(LlamaTensors.Embedding);
+            Layers = [.. Enumerable.Range(0, config.NumLayers).Select(layer => LoadLayer(loader, layer, config))];
+            FinalNorm = loader.Vector(LlamaTensors.FinalNorm);
+            Head = loader.Packed(config.TieWordEmbeddings ? LlamaTensors.Embedding : LlamaTensors.Head);
+            InverseFrequencies = loader.Upload(RotaryFrequencies(config));
             stream.Synchronize();
+            Bytes = loader.Bytes;
         }
         catch
         {
@@ -46,9 +47,14 @@ internal sealed class LlamaWeights : IDisposable
     public DeviceTensor InverseFrequencies { get; }
 
     /// <summary>Device memory in bytes.</summary>
-    public ulong Bytes => _loader.Bytes;
+    public ulong Bytes { get; }
 
-    public void Dispose() => _loader.Dispose();
+    public void Dispose()
+    {
+        foreach (IDisposable owned in _owned)
+            owned.Dispose();
+        _owned.Clear();
+    }
 
     /// <summary>The largest workspace that a projection needs.</summary>
     public ulong WorkspaceBytes(long tokens, long logitRows) =>
@@ -58,22 +64,22 @@ internal sealed class LlamaWeights : IDisposable
     private static IEnumerable<Projection> Projections(LlamaLayer layer) =>
         [layer.Query, layer.Key, layer.Value, layer.Output, layer.Gate, layer.Up, layer.Down];
 
-    private LlamaLayer LoadLayer(int layer, ModelConfig config)
+    private static LlamaLayer LoadLayer(WeightLoader loader, int layer, ModelConfig config)
     {
         return new LlamaLayer(
-            InputNorm: _loader.Vector(LlamaTensors.InLayer(layer, LlamaTensors.InputNorm)),
+            InputNorm: loader.Vector(LlamaTensors.InLayer(layer, LlamaTensors.InputNorm)),
             Query: Load("self_attn.q_proj", config.AttentionBias),
             Key: Load("self_attn.k_proj", config.AttentionBias),
             Value: Load("self_attn.v_proj", config.AttentionBias),
             Output: Load("self_attn.o_proj", config.AttentionBias),
-            PostAttentionNorm: _loader.Vector(LlamaTensors.InLayer(layer, LlamaTensors.PostAttentionNorm)),
+            PostAttentionNorm: loader.Vector(LlamaTensors.InLayer(layer, LlamaTensors.PostAttentionNorm)),
             Gate: Load("mlp.gate_proj", config.MlpBias),
             Up: Load("mlp.up_proj", config.MlpBias),
             Down: Load("mlp.down_proj", config.MlpBias));
 
         Projection Load(string name, bool bias) => new(
-            _loader.Packed(LlamaTensors.InLayer(layer, $"{name}.weight")),
-            bias ? _loader.Vector(LlamaTensors.InLayer(layer, $"{name}.bias")) : default);
+            loader.Packed(LlamaTensors.InLayer(layer, $"{name}.weight")),
+            bias ? loader.Vector(LlamaTensors.InLayer(layer, $"{name}.bias")) : default);
     }
 
     private static float[] RotaryFrequencies(ModelConfig config)

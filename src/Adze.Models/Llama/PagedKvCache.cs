@@ -67,7 +67,7 @@ public sealed class PagedKvCache : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)block, 2 * (uint)NumLayers, nameof(block));
         long tokenStride = (long)NumKvHeads * HeadDim;
-        return new KvCacheView(_buffer, (ulong)block * _blockBytes, DType, NumPages, PageSize * tokenStride, tokenStride,
-            HeadDim);
+        return new KvCacheView(_buffer, (ulong)block * _blockBytes, DType, NumPages,
+            PageStride: PageSize * tokenStride, TokenStride: tokenStride, HeadStride: HeadDim);
     }
 }

@@ -3,13 +3,13 @@ using Adze.Native;
 
 namespace Adze.Models;
 
-/// <summary>Moves tensors of a checkpoint to the device, and owns what it made.</summary>
+/// <summary>Moves tensors of a checkpoint to the device. What it makes is added to <paramref name="owned"/>, whose
+/// owner disposes it.</summary>
 internal sealed unsafe class WeightLoader(
-    AdzeContext context, AdzeStream stream, Checkpoint checkpoint, IProgress<double>? progress) : IDisposable
+    AdzeContext context, AdzeStream stream, Checkpoint checkpoint, List<IDisposable> owned, IProgress<double>? progress)
 {
     private const int ChunkBytes = 64 << 20;
 
-    private readonly List<IDisposable> _owned = [];
     private readonly long _totalBytes = checkpoint.TensorNames.Sum(name => checkpoint[name].Bytes);
     private long _loadedBytes;
 
@@ -55,13 +55,6 @@ internal sealed unsafe class WeightLoader(
         return tensor;
     }
 
-    public void Dispose()
-    {
-        foreach (IDisposable owned in _owned)
-            owned.Dispose();
-        _owned.Clear();
-    }
-
     private static DType TypeOf(SafetensorsEntry entry) => entry.DType switch
     {
         SafetensorsDType.F32 => DType.F32,
@@ -100,7 +93,7 @@ internal sealed unsafe class WeightLoader(
 
     private T Own<T>(T made) where T : IDisposable
     {
-        _owned.Add(made);
+        owned.Add(made);
         return made;
     }
 

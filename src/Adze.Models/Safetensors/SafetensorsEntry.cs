@@ -12,11 +12,16 @@ namespace Adze.Models;
 public sealed record SafetensorsEntry(
     string Name, SafetensorsDType DType, ImmutableArray<long> Shape, long Offset, long Bytes)
 {
+    private const int MostDimensionsShown = 8;
+
     /// <summary>The number of elements: the product of the dimensions.</summary>
     public long ElementCount => Shape.Aggregate(1L, (product, dimension) => product * dimension);
 
     /// <summary>Type and shape in words, such as <c>BF16 [512, 64]</c>.</summary>
     public string Description => $"{DType.FormatName()} {Format(Shape)}";
 
-    internal static string Format(IEnumerable<long> shape) => $"[{string.Join(", ", shape)}]";
+    /// <summary>A shape in brackets; one of very many dimensions is cut.</summary>
+    internal static string Format(IReadOnlyList<long> shape) => shape.Count <= MostDimensionsShown
+        ? $"[{string.Join(", ", shape)}]"
+        : $"[{string.Join(", ", shape.Take(MostDimensionsShown))}, and {shape.Count - MostDimensionsShown} more]";
 }

@@ -9,9 +9,10 @@ namespace Adze.Models;
 /// file as it was. Should somebody shorten the file while it is open, touching the lost part of the mapping would end
 /// the process (SIGBUS). So the descriptor is kept, and the file's size is asked for again whenever a tensor is taken
 /// or sliced: a file that was shortened before that gives a <see cref="ModelFormatException"/>. What remains is the
-/// short time between this check and the last use of the bytes. The Copy methods have no such window: they read
-/// through the descriptor, where a short file is an ordinary error. Replacing the file by renaming another over it is
-/// always safe.</para>
+/// time between this check and the last use of the bytes, which for a weight is the time of packing it; once a model is
+/// loaded, nothing touches the mapping. The Copy methods have no such window: they read through the descriptor, where a
+/// short file or a failing disk is an ordinary error. Replacing the file by renaming another over it is always
+/// safe.</para>
 /// <para>Any number of threads may read. Dispose when no thread does.</para></summary>
 public sealed unsafe class SafetensorsFile : IDisposable
 {
@@ -163,8 +164,8 @@ public sealed unsafe class SafetensorsFile : IDisposable
     {
         SafetensorsEntry entry = this[name];
         if (entry.Bytes > int.MaxValue)
-            throw new ModelFormatException($"{Path}: tensor {ModelFormatException.Quote(name)} of {entry.Bytes} bytes " +
-                "is too large to be copied to an array");
+            throw new ModelFormatException(
+                $"{Path}: tensor {ModelFormatException.Quote(name)} of {entry.Bytes} bytes is too large for an array");
         T[] values = new T[entry.Bytes / sizeof(T)];
         CopyBytes(name, 0, MemoryMarshal.AsBytes(values.AsSpan()));
         return values;

@@ -76,7 +76,8 @@ internal sealed class SafetensorsHeader
         // InvalidOperationException: a string with half of a surrogate pair, "\ud800".
         catch (Exception exception) when (exception is JsonException or InvalidOperationException)
         {
-            throw new ModelFormatException($"{_path}: the header is not valid JSON: {exception.Message}", exception);
+            string message = ModelFormatException.Cut(exception.Message);
+            throw new ModelFormatException($"{_path}: the header is not valid JSON: {message}", exception);
         }
     }
 
@@ -129,8 +130,8 @@ internal sealed class SafetensorsHeader
             .. value.EnumerateArray().Select(element =>
                 element.ValueKind == JsonValueKind.Number && element.TryGetInt64(out long number) && number >= 0
                     ? number
-                    : throw Wrong(name, $"{key} {ModelFormatException.Quote(value.GetRawText())} holds something else " +
-                        $"than whole numbers from 0 to {long.MaxValue}")),
+                    : throw Wrong(name, $"{key} holds {ModelFormatException.Quote(element.GetRawText())}; expected " +
+                        $"whole numbers from 0 to {long.MaxValue}")),
         ];
     }
 

@@ -14,7 +14,8 @@ public sealed class ModelConfigTests : IDisposable
     {
         ModelConfig config = Load(new TestCheckpoint());
         Assert.Equal(ModelArchitecture.Llama, config.Architecture);
-        Assert.Equal((16, 2, 2, 1, 8), (config.HiddenSize, config.NumLayers, config.NumHeads, config.NumKvHeads, config.HeadDim));
+        Assert.Equal((16, 2), (config.HiddenSize, config.NumLayers));
+        Assert.Equal((2, 1, 8), (config.NumHeads, config.NumKvHeads, config.HeadDim));
         Assert.Equal((24, 32, 64), (config.IntermediateSize, config.VocabularySize, config.MaxPositionEmbeddings));
         Assert.Equal((1e-5, 10000.0), (config.RmsNormEpsilon, config.Rope.Theta));
         Assert.Equal((1, 2), (config.BosTokenId, config.EosTokenIds.Single()));
@@ -28,24 +29,30 @@ public sealed class ModelConfigTests : IDisposable
     public void FillsInHuggingFacesDefaults()
     {
         ModelConfig llama = Load("""
-            {"model_type":"llama","hidden_size":48,"num_hidden_layers":2,"num_attention_heads":3,"intermediate_size":24,"vocab_size":32}
+            {"model_type":"llama","hidden_size":48,"num_hidden_layers":2,"num_attention_heads":3,"intermediate_size":24,
+            "vocab_size":32}
             """);
         Assert.Equal((3, 16), (llama.NumKvHeads, llama.HeadDim));
         Assert.Equal((1e-6, 10000.0, 2048), (llama.RmsNormEpsilon, llama.Rope.Theta, llama.MaxPositionEmbeddings));
         Assert.Null(llama.BosTokenId);
         Assert.Empty(llama.EosTokenIds);
         ModelConfig mistral = Load("""
-            {"architectures":["MistralForCausalLM"],"hidden_size":64,"num_hidden_layers":2,"num_attention_heads":16,"intermediate_size":24,"vocab_size":32}
+            {"architectures":["MistralForCausalLM"],"hidden_size":64,"num_hidden_layers":2,"num_attention_heads":16,
+            "intermediate_size":24,"vocab_size":32}
             """);
-        Assert.Equal((ModelArchitecture.Mistral, 8, 4096), (mistral.Architecture, mistral.NumKvHeads, mistral.SlidingWindow));
+        Assert.Equal(ModelArchitecture.Mistral, mistral.Architecture);
+        Assert.Equal((8, 4096, 131072), (mistral.NumKvHeads, mistral.SlidingWindow, mistral.MaxPositionEmbeddings));
     }
 
     [Theory]
     [InlineData("MistralForCausalLM", "16", 16)]
     [InlineData("MistralForCausalLM", "null", null)]
     [InlineData("LlamaForCausalLM", "16", null)]
-    public void OnlyMistralHasAWindow(string architecture, string json, int? window) => Assert.Equal(window,
-        Load(new TestCheckpoint().With("architectures", new JsonArray(architecture)).With("sliding_window", JsonNode.Parse(json))).SlidingWindow);
+    public void OnlyMistralHasAWindow(string architecture, string json, int? window)
+    {
+        TestCheckpoint checkpoint = new TestCheckpoint().With("architectures", new JsonArray(architecture));
+        Assert.Equal(window, Load(checkpoint.With("sliding_window", JsonNode.Parse(json))).SlidingWindow);
+    }
 
     [Theory]
     [InlineData("""{"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":8192}""")]
@@ -91,7 +98,8 @@ public sealed class ModelConfigTests : IDisposable
         _folder.Write("generation_config.json", "{");
         Assert.Contains("generation_config.json: is not valid JSON", Refused.By(() => Load(new TestCheckpoint())));
         _folder.Write("generation_config.json", """{"eos_token_id":"</s>"}""");
-        Assert.Contains("eos_token_id is '\"</s>\"'; expected a token id", Refused.By(() => Load(new TestCheckpoint())));
+        string message = Refused.By(() => Load(new TestCheckpoint()));
+        Assert.Contains("eos_token_id is '\"</s>\"'; expected a token id", message);
     }
 
     [Theory]
@@ -157,7 +165,15 @@ public sealed class ModelConfigTests : IDisposable
     [InlineData("{}", "model_type is missing; LlamaForCausalLM and MistralForCausalLM are supported")]
     [InlineData("{\"model_type\":\"qwen9\"}", "model_type 'qwen9' is not supported")]
     [InlineData("{\"model_type\":\"llama\",\"hidden_size\":10,\"num_attention_heads\":4,\"num_hidden_layers\":1}", "head_dim is missing, and hidden_size 10 is no multiple")]
-    public void WrongFilesAreNamed(string json, string expected) => Assert.Contains(expected, Refused.By(() => Load(json)));
+    public void WrongFilesAreNamed(string json, string expected) =>
+        Assert.Contains(expected, Refused.By(() => Load(json)));
+
+    [Fact]
+    public void ByteOrderMarkIsSkipped()
+    {
+        _folder.Write("config.json", "\ufeff" + new TestCheckpoint().Config.ToJsonString());
+        Assert.Equal(16, ModelConfig.Load(_folder.Path).HiddenSize);
+    }
 
     [Fact]
     public void UnreadableFilesAreNamed()

@@ -14,13 +14,20 @@ internal sealed class ModelRunner : IDisposable
     private readonly DeviceBuffer? _workspace;
     private readonly Stack<int> _freePages;
 
-    public ModelRunner(string folder, DType dtype = DType.F32, int pageSize = 16, int numPages = 600, int threads = 2)
+    public ModelRunner(
+        string folder, DType dtype = DType.F32, int pageSize = 16, int numPages = 600, DType cacheDType = DType.None)
     {
-        _context = new AdzeContext(new ContextOptions { Backend = Backend.Cpu, NumThreads = threads });
+        _context = new AdzeContext(new ContextOptions { Backend = Backend.Cpu, NumThreads = 2 });
         _stream = new AdzeStream(_context);
         using Checkpoint checkpoint = Checkpoint.Open(folder);
         Model = new LlamaModel(_context, _stream, checkpoint,
-            new ModelOptions { DType = dtype, MaxTokens = MaxTokens, MaxLogitRows = MaxTokens });
+            new ModelOptions
+            {
+                DType = dtype,
+                CacheDType = cacheDType,
+                MaxTokens = MaxTokens,
+                MaxLogitRows = MaxTokens,
+            });
         Cache = Model.CreateCache(numPages, pageSize);
         _plan = Model.CreatePlan(pageSize, MaxSequences, numPages);
         _workspace = _plan.WorkspaceBytes > 0 ? new DeviceBuffer(_context, _plan.WorkspaceBytes) : null;
@@ -60,7 +67,8 @@ internal sealed class ModelRunner : IDisposable
     /// <paramref name="inputs"/>.</summary>
     public ForwardBatch Prepare(bool all, (Sequence Sequence, int[] Ids)[] step, List<DeviceBuffer> inputs)
     {
-        List<int> ids = [], positions = [], logitRows = [], qoIndptr = [0], kvIndptr = [0], pages = [], lastPageLen = [];
+        List<int> ids = [], positions = [], logitRows = [];
+        List<int> qoIndptr = [0], kvIndptr = [0], pages = [], lastPageLen = [];
         foreach ((Sequence sequence, int[] added) in step)
         {
             positions.AddRange(Enumerable.Range(sequence.Length, added.Length));

@@ -22,7 +22,8 @@ internal sealed class NaiveLlama(Checkpoint checkpoint)
             Add(hidden, Mlp($"{name}mlp.", Norm($"{name}post_attention_layernorm", hidden)));
         }
         string head = _config.TieWordEmbeddings ? "model.embed_tokens" : "lm_head";
-        return [.. Linear(head, Norm("model.norm", hidden)).Select(row => Array.ConvertAll(row, value => (float)value))];
+        double[][] logits = Linear(head, Norm("model.norm", hidden));
+        return [.. logits.Select(row => Array.ConvertAll(row, value => (float)value))];
     }
 
     private double[][] Attention(string name, double[][] x)

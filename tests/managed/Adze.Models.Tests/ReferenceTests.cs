@@ -10,6 +10,7 @@ public sealed class ReferenceTests(ITestOutputHelper output)
     [InlineData("odd", DType.F32, 16)]
     [InlineData("odd", DType.F32, 1)]
     [InlineData("odd", DType.BF16, 16)]
+    [InlineData("odd", DType.F16, 16)]
     [InlineData("mistral", DType.F32, 16)]
     [InlineData("mistral", DType.F32, 7)]
     [InlineData("mistral", DType.BF16, 16)]
@@ -47,7 +48,8 @@ public sealed class ReferenceTests(ITestOutputHelper output)
         var step = sequences.Zip(reference.GreedyPrompts).ToArray();
         while (step.Length > 0)
         {
-            float[][] logits = runner.Run(false, step);
+            // Seven prompts at a time are as many tokens as the model has room for; later steps follow suit.
+            float[][] logits = [.. step.Chunk(7).SelectMany(part => runner.Run(false, part))];
             for (int i = 0; i < step.Length; i++)
                 decoded[Array.IndexOf(sequences, step[i].First)].Add(Array.IndexOf(logits[i], logits[i].Max()));
             step = [.. Enumerable.Range(0, sequences.Length).Where(i => decoded[i].Count < expected[i].Length)
@@ -60,6 +62,7 @@ public sealed class ReferenceTests(ITestOutputHelper output)
     [Theory]
     [InlineData("odd")]
     [InlineData("mistral")]
+    [InlineData("orders")]
     public void ResultsDoNotDependOnTheBatch(string name)
     {
         using Reference reference = new(name);

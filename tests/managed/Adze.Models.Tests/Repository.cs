@@ -5,8 +5,8 @@ namespace Adze.Models.Tests;
 /// <summary>Where the sources of these tests, and thus the references, lie.</summary>
 internal static class Repository
 {
-    public static string Path(params string[] parts) => System.IO.Path.Combine([Root(), .. parts]);
+    public static string Path(params string[] parts) =>
+        System.IO.Path.GetFullPath(System.IO.Path.Combine([ThisFile(), "..", "..", "..", "..", .. parts]));
 
-    private static string Root([CallerFilePath] string thisFile = "") =>
-        System.IO.Path.GetFullPath(System.IO.Path.Combine(System.IO.Path.GetDirectoryName(thisFile)!, "..", "..", ".."));
+    private static string ThisFile([CallerFilePath] string path = "") => path;
 }

@@ -63,7 +63,8 @@ public sealed class SafetensorsFuzzTests : IDisposable
         Assert.InRange(entry.Offset + entry.Bytes, entry.Offset, bytes.Length);
         Assert.Equal(entry.Bytes * 8, entry.ElementCount * entry.DType.Bits());
         TensorData data = file.GetData(entry.Name);
-        Assert.Equal(bytes.AsSpan((int)entry.Offset, (int)entry.Bytes).ToArray(), data.Slice(0, (int)data.Bytes).ToArray());
+        byte[] expected = bytes.AsSpan((int)entry.Offset, (int)entry.Bytes).ToArray();
+        Assert.Equal(expected, data.Slice(0, (int)data.Bytes).ToArray());
     }
 
     private static byte[] Mutate(byte[] whole, Random random)

@@ -49,13 +49,13 @@ public sealed class SafetensorsHeaderTests : IDisposable
     [InlineData("\"dtype\":\"\\ud800\",\"shape\":[4],\"data_offsets\":[0,4]", "not valid JSON")]
     [InlineData("\"dtype\":\"U8\",\"data_offsets\":[0,4]", "has no shape")]
     [InlineData("\"dtype\":\"U8\",\"shape\":4,\"data_offsets\":[0,4]", "has no shape")]
-    [InlineData("\"dtype\":\"U8\",\"shape\":[-4],\"data_offsets\":[0,4]", "shape '[-4]' holds something else")]
-    [InlineData("\"dtype\":\"U8\",\"shape\":[-2,-2],\"data_offsets\":[0,4]", "shape '[-2,-2]' holds something else")]
-    [InlineData("\"dtype\":\"U8\",\"shape\":[4.5],\"data_offsets\":[0,4]", "shape '[4.5]' holds")]
-    [InlineData("\"dtype\":\"U8\",\"shape\":[4e0],\"data_offsets\":[0,4]", "shape '[4e0]' holds")]
-    [InlineData("\"dtype\":\"U8\",\"shape\":[\"4\"],\"data_offsets\":[0,4]", "holds something else")]
-    [InlineData("\"dtype\":\"U8\",\"shape\":[null],\"data_offsets\":[0,4]", "holds something else")]
-    [InlineData("\"dtype\":\"U8\",\"shape\":[18446744073709551620],\"data_offsets\":[0,4]", "holds something else")]
+    [InlineData("\"dtype\":\"U8\",\"shape\":[-4],\"data_offsets\":[0,4]", "shape holds '-4'")]
+    [InlineData("\"dtype\":\"U8\",\"shape\":[-2,-2],\"data_offsets\":[0,4]", "shape holds '-2'")]
+    [InlineData("\"dtype\":\"U8\",\"shape\":[4.5],\"data_offsets\":[0,4]", "shape holds '4.5'")]
+    [InlineData("\"dtype\":\"U8\",\"shape\":[4e0],\"data_offsets\":[0,4]", "shape holds '4e0'")]
+    [InlineData("\"dtype\":\"U8\",\"shape\":[\"4\"],\"data_offsets\":[0,4]", "; expected whole numbers from 0")]
+    [InlineData("\"dtype\":\"U8\",\"shape\":[null],\"data_offsets\":[0,4]", "; expected whole numbers from 0")]
+    [InlineData("\"dtype\":\"U8\",\"shape\":[18446744073709551620],\"data_offsets\":[0,4]", "; expected whole numbers from 0")]
     [InlineData("\"dtype\":\"U8\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,4]", "overflows")]
     [InlineData("\"dtype\":\"U8\",\"shape\":[9223372036854775807,9223372036854775807,0],\"data_offsets\":[0,4]", "overflows")]
     [InlineData("\"dtype\":\"F64\",\"shape\":[2305843009213693952],\"data_offsets\":[0,0]", "needs 18446744073709551616 bytes")]
@@ -66,7 +66,7 @@ public sealed class SafetensorsHeaderTests : IDisposable
     [InlineData("\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0]", "data_offsets has 1 numbers; expected 2")]
     [InlineData("\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4,8]", "data_offsets has 3 numbers")]
     [InlineData("\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4,0]", "end before they begin")]
-    [InlineData("\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[-4,0]", "holds something else")]
+    [InlineData("\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[-4,0]", "; expected whole numbers from 0")]
     [InlineData("\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4,8]", "reach beyond the file, which has 4 bytes")]
     [InlineData("\"dtype\":\"U8\",\"shape\":[5],\"data_offsets\":[0,5]", "reach beyond the file")]
     [InlineData("\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[9223372036854775803,9223372036854775807]", "reach beyond")]
@@ -99,10 +99,15 @@ public sealed class SafetensorsHeaderTests : IDisposable
         Check("{\"a\":" + new string('[', 1_000_000), 0, "not valid JSON");
 
     [Fact]
-    public void LongNamesAreCut()
+    public void LongNamesAndShapesAreCut()
     {
         string message = Refused.By(() => Open($$"""{"{{new string('n', 100_000)}}":{ } }""", 0));
         Assert.Contains("nnn...': has no dtype", message);
+        string twice = $"\"{new string('n', 100_000)}\":1";
+        Refused.By(() => Open($"{{{twice},{twice}}}", 0));
+        string shape = string.Join(',', Enumerable.Repeat("1", 100_000));
+        message = Refused.By(() => Open($$"""{"a":{"dtype":"U8","shape":[{{shape}}],"data_offsets":[0,4]} }""", 4));
+        Assert.Contains("1, and 99992 more] needs 1 bytes", message);
     }
 
     [Fact]
