@@ -68,9 +68,11 @@ struct HeadOfCache {
 template <int kRows>
 void dot(const float* q, const float* k, int32_t d, float scale, float* score) {
     F32 sum[kRows];
+    ADZE_UNROLL
     for (F32& s : sum) s = zero();
     for (int32_t i = 0; i < d; i += kLanes) {
         const F32 key = load_up_to(k + i, d - i);
+        ADZE_UNROLL
         for (int r = 0; r < kRows; ++r) sum[r] = fma(load_up_to(q + r * d + i, d - i), key, sum[r]);
     }
     for (int r = 0; r < kRows; ++r) score[r * kTileKeys] = reduce_add(sum[r]) * scale;
@@ -81,11 +83,14 @@ template <int kRows>
 void accumulate(const float* weight, const float* const* values, int64_t begin, int64_t end, int32_t d, float* sum) {
     for (int32_t i = 0; i < d; i += kLanes) {
         F32 s[kRows];
+        ADZE_UNROLL
         for (int r = 0; r < kRows; ++r) s[r] = load_up_to(sum + r * d + i, d - i);
         for (int64_t key = begin; key < end; ++key) {
             const F32 value = load_up_to(values[key] + i, d - i);
+            ADZE_UNROLL
             for (int r = 0; r < kRows; ++r) s[r] = fma(broadcast(weight[r * kTileKeys + key]), value, s[r]);
         }
+        ADZE_UNROLL
         for (int r = 0; r < kRows; ++r) store_n(sum + r * d + i, s[r], d - i);
     }
 }

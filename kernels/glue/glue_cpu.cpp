@@ -41,6 +41,7 @@ float sum_of_squares(const float* x, int64_t count) {
     F32 sum[4] = {zero(), zero(), zero(), zero()};
     int64_t i = 0;
     for (; i + 4 * kLanes <= count; i += 4 * kLanes) {
+        ADZE_UNROLL
         for (int j = 0; j < 4; ++j) {
             const F32 v = load(x + i + j * kLanes);
             sum[j] = fma(v, v, sum[j]);

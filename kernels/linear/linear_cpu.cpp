@@ -10,10 +10,9 @@
 namespace adze::ADZE_ISA {
 namespace {
 
-// Vectors that make a panel, and accumulators that fit the registers beside the operands: 32 registers in AVX-512,
-// else 16.
+// Vectors that make a panel, and the processor's vector registers.
 constexpr int kPanelVectors = static_cast<int>(kPanel) / kLanes;
-constexpr int kAccumulators = kLanes == 16 ? 24 : kLanes == 8 ? 12 : 8;
+constexpr int kRegisters = kLanes == 16 ? 32 : 16;
 constexpr int kMaxRows = kLanes == 16 ? 12 : kLanes == 8 ? 6 : 2;
 constexpr int kMaxPanels = 8;
 constexpr int64_t kBlockK = 256;
@@ -21,10 +20,10 @@ constexpr int64_t kBlockRows = 96;
 constexpr int64_t kBlockColumns = kMaxPanels * kPanel;
 static_assert(kBlockRows * kBlockColumns <= CpuPool::kScratchFloats);
 
-// Panels side by side in a tile of `rows` rows.
+// Panels side by side in a tile of `rows` rows: sums, weights and one value of x stay in registers.
 constexpr int tile_panels(int rows) {
     int panels = kMaxPanels;
-    while (panels > 1 && panels * rows * kPanelVectors > kAccumulators) panels /= 2;
+    while (panels > 1 && panels * (rows + 1) * kPanelVectors + 1 > kRegisters) panels /= 2;
     return panels;
 }
 
@@ -35,25 +34,29 @@ constexpr int tile_panels(int rows) {
 template <int kRows, int kPanels, class W>
 void tile(const float* x, int64_t x_stride, const W* w, int64_t panel_stride, int64_t k, float* c, bool first) {
     constexpr int kVectors = kPanels * kPanelVectors;
-    F32 sum[kRows][kVectors];
-    for (auto& row : sum) {
-        for (F32& s : row) s = zero();
-    }
+    F32 sum[kRows * kVectors];  // in registers: every loop over it is unrolled
+    ADZE_UNROLL
+    for (F32& s : sum) s = zero();
     for (int64_t i = 0; i < k; ++i) {
         F32 weight[kVectors];
+        ADZE_UNROLL
         for (int v = 0; v < kVectors; ++v) {
             const int64_t panel = v / kPanelVectors, lane = v % kPanelVectors * kLanes;
             weight[v] = load(w + panel * panel_stride + i * kPanel + lane);
         }
+        ADZE_UNROLL
         for (int r = 0; r < kRows; ++r) {
             const F32 value = broadcast(x[r * x_stride + i]);
-            for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(value, weight[v], sum[r][v]);
+            ADZE_UNROLL
+            for (int v = 0; v < kVectors; ++v) sum[r * kVectors + v] = fma(value, weight[v], sum[r * kVectors + v]);
         }
     }
+    ADZE_UNROLL
     for (int r = 0; r < kRows; ++r) {
+        ADZE_UNROLL
         for (int v = 0; v < kVectors; ++v) {
             float* out = c + r * kBlockColumns + v * kLanes;
-            store(out, first ? sum[r][v] : load(out) + sum[r][v]);
+            store(out, first ? sum[r * kVectors + v] : load(out) + sum[r * kVectors + v]);
         }
     }
 }

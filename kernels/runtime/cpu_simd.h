@@ -16,6 +16,12 @@
 namespace adze::ADZE_ISA {
 
 #define ADZE_INLINE inline __attribute__((always_inline))
+// Before a loop over an array of vectors that must stay in registers.
+#if defined(__clang__)
+    #define ADZE_UNROLL _Pragma("unroll")
+#else
+    #define ADZE_UNROLL _Pragma("GCC unroll 32")
+#endif
 
 #if defined(__AVX512F__)
 
