@@ -36,7 +36,7 @@ check_tools() {
 # MSBuild swallows what its tools print. The nearest ancestor that is not one of MSBuild's worker nodes and has another
 # stderr than ours is the command that a person or a script started.
 find_terminal() {
-    ours=$(readlink /proc/self/fd/2) || return 0
+    ours=$(readlink "/proc/$$/fd/2") || return 0
     pid=$PPID
     while [ "$pid" -gt 1 ]; do
         theirs=$(readlink "/proc/$pid/fd/2") || return 0
@@ -80,9 +80,9 @@ configure() {
     fi
 }
 
-# "[12/80] ..." of Ninja and "[ 15%] ..." of Make become a line for each tenth; the first line says what this is.
+# "[12/80] ..." of Ninja and "[ 15%] ..." of Make become a line for each tenth.
 show_progress() {
-    awk -v what="adze: building libadze.so (preset $preset); later builds take what has changed only" '
+    awk -v what="adze: building libadze.so with CMake (preset $preset)" '
         /^\[ *[0-9]+\/[0-9]+\]/ { split(substr($0, 2), n, "[/\\]]"); share = int(100 * n[1] / n[2]) }
         /^\[ *[0-9]+%\] Building/ { split(substr($0, 2), n, "%"); share = n[1] + 0 }
         share > 0 && !started { print what; started = 1 }

@@ -25,7 +25,7 @@ public readonly record struct DeviceTensor
         }
 
         Int128 elements = rows == 0 || columns == 0 ? 0 : (Int128)(rows - 1) * rowStride + columns;
-        if (offsetBytes + elements * dtype.Bytes() > buffer.Bytes)
+        if (offsetBytes > buffer.Bytes || elements > (buffer.Bytes - offsetBytes) / (ulong)dtype.Bytes())
         {
             throw new ArgumentException(
                 $"A {rows} x {columns} {dtype} tensor with row stride {rowStride} at byte {offsetBytes} does not fit " +
@@ -84,7 +84,8 @@ public readonly record struct DeviceTensor
         CheckSlice(start, count, Rows);
         // Of one row the stride means nothing, and might lead out of the buffer.
         long skipped = count == 0 || start == 0 ? 0 : checked(start * RowStride);
-        return new DeviceTensor(Owner(), OffsetBytes + (ulong)skipped * (ulong)DType.Bytes(), DType, count, Columns, RowStride);
+        ulong offset = OffsetBytes + (ulong)skipped * (ulong)DType.Bytes();
+        return new DeviceTensor(Owner(), offset, DType, count, Columns, RowStride);
     }
 
     /// <summary>Some of the columns.</summary>

@@ -92,11 +92,13 @@ public readonly record struct KvCacheView(
     private void CheckExtent(DeviceBuffer buffer, ulong offset, int elementBytes, Int128 elements, string name)
     {
         // Fewer than one page is left to the native checks.
-        Int128 end = offset + (NumPages <= 0 ? 0 : elements * elementBytes);
-        if (end > buffer.Bytes)
+        Int128 needed = NumPages <= 0 ? 0 : elements;
+        if (offset > buffer.Bytes || needed > (buffer.Bytes - offset) / (ulong)elementBytes)
         {
             throw new ArgumentException(
-                $"{NumPages} pages at byte {offset} end at byte {end}, beyond a buffer of {buffer.Bytes} bytes.", name);
+                $"{NumPages} pages span {needed} elements of {elementBytes} bytes at byte {offset}, beyond a buffer of " +
+                $"{buffer.Bytes} bytes.",
+                name);
         }
     }
 }

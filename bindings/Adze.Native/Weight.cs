@@ -12,7 +12,8 @@ public sealed unsafe class Weight : IDisposable
     public Weight(AdzeContext context, DType dtype, ReadOnlySpan<byte> data, long rows, long columns)
         : this(context, dtype, rows, columns)
     {
-        if ((Int128)rows * columns * dtype.Bytes() != data.Length)
+        (int elements, int rest) = Math.DivRem(data.Length, dtype.Bytes());
+        if (rest != 0 || (Int128)rows * columns != elements)
         {
             Handle.Dispose();
             throw new ArgumentException(
