@@ -19,7 +19,8 @@ internal static class ExitCode
 /// <summary>The command <c>adze</c>: parses, runs, and turns every failure into one line and an exit code.</summary>
 internal static class CliApp
 {
-    public static async Task<int> RunAsync(string[] args, CliConsole console, CancellationToken cancellationToken = default)
+    public static async Task<int> RunAsync(
+        string[] args, CliConsole console, CancellationToken cancellationToken = default)
     {
         try
         {
@@ -36,8 +37,8 @@ internal static class CliApp
     private static RootCommand CreateRoot(CliConsole console) => new("""
         Adze: kernels for large-language-model inference, and the models that are made of them.
 
-        Results go to standard output, all else to standard error. Exit codes: 0 ok, 1 a verdict failed, 2 wrong usage or
-        unusable input, 3 the device is not there or failed, 130 cancelled.
+        Results go to standard output, all else to standard error. Exit codes: 0 ok, 1 a verdict failed, 2 wrong usage
+        or unusable input, 3 the device is not there or failed, 130 cancelled.
         """)
     {
         DemoCommand.Create(console),

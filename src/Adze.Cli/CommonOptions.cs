@@ -6,7 +6,8 @@ using Adze.Native;
 
 namespace Adze.Cli;
 
-/// <summary>Options that commands share, and how values are read: in the invariant culture, with one-line errors.</summary>
+/// <summary>Options that commands share, and how values are read: in the invariant culture, with one-line errors.
+/// </summary>
 internal sealed class CommonOptions
 {
     private static readonly Dictionary<string, Backend> s_backends = new(StringComparer.Ordinal)
@@ -31,9 +32,11 @@ internal sealed class CommonOptions
 
     private readonly Option<int> _device = Integer("--device", "N", 0, 0, "Index among the backend's devices.");
 
-    private readonly Option<DType> _dtype = Choice("--dtype", s_dtypes, "Type of activations and KV cache; auto is f32 on cpu, else bf16.");
+    private readonly Option<DType> _dtype =
+        Choice("--dtype", s_dtypes, "Type of activations and KV cache; auto is f32 on cpu, else bf16.");
 
-    private readonly Option<int> _threads = Integer("--threads", "N", 0, 0, "Threads of the cpu and sim backends; 0 takes all cores.");
+    private readonly Option<int> _threads =
+        Integer("--threads", "N", 0, 0, "Threads of the cpu and sim backends; 0 takes all cores.");
 
     public void AddTo(Command command)
     {
@@ -82,7 +85,8 @@ internal sealed class CommonOptions
             Description = description,
             DefaultValueFactory = _ => @default,
             CustomParser = result => Read(result, name,
-                float.IsFinite(most) ? $"a number from 0 to {Print(most)}" : "a number from 0 up", text => ParseFloat(text, most)),
+                float.IsFinite(most) ? $"a number from 0 to {Print(most)}" : "a number from 0 up",
+                text => ParseFloat(text, most)),
         };
 
     public static Option<int> Integer(string name, string valueName, int @default, int least, string description) =>

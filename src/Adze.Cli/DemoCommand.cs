@@ -19,7 +19,8 @@ internal static class DemoCommand
     public static Command Create(CliConsole console)
     {
         CommonOptions common = new();
-        Command command = new("demo", "Run the bundled model, which turns orders into JSON, and check it against its reference.");
+        Command command = new("demo",
+            "Run the bundled model, which turns orders into JSON, and check it against its reference.");
         common.AddTo(command);
         command.SetAction((result, cancellationToken) => Task.Run(
             () => Run(common.Engine(result), console, cancellationToken), CancellationToken.None));
@@ -33,7 +34,7 @@ internal static class DemoCommand
             throw new ModelFormatException($"{directory}: the bundled model is not beside the program; build it again");
 
         using LanguageModel model = LanguageModel.Load(directory, options);
-        console.Out.WriteLine($"A model of {model.Config.NumLayers} layers turns orders into JSON, {s_prompts.Length} prompts in one batch:");
+        console.Out.WriteLine($"A small model turns orders into JSON, {s_prompts.Length} prompts in one batch:");
         GenerationStatistics statistics = Answer(model, console.Out, cancellationToken);
         console.Out.Flush();
         ValidationReport report = console.WithProgress(
@@ -45,7 +46,8 @@ internal static class DemoCommand
         return report.Passed ? ExitCode.Ok : ExitCode.VerdictFailed;
     }
 
-    private static GenerationStatistics Answer(LanguageModel model, TextWriter output, CancellationToken cancellationToken)
+    private static GenerationStatistics Answer(
+        LanguageModel model, TextWriter output, CancellationToken cancellationToken)
     {
         StringBuilder[] answers = [.. s_prompts.Select(_ => new StringBuilder())];
         GenerationStatistics statistics = model.Generate([.. s_prompts.Select(prompt => new GenerationRequest(prompt))],

@@ -14,14 +14,18 @@ internal static class GenerateCommand
         Option<int> maxTokens = CommonOptions.Integer("--max-tokens", "N", 128, 1, "Tokens to generate at most.");
         Option<float> temperature = CommonOptions.Number("--temperature", "T", 0, float.PositiveInfinity,
             "0 is greedy; above, tokens are drawn.");
-        Option<int> topK = CommonOptions.Integer("--top-k", "K", 0, 0, "Draw among the K most probable tokens; 0 is all.");
+        Option<int> topK = CommonOptions.Integer("--top-k", "K", 0, 0,
+            "Draw among the K most probable tokens; 0 is all.");
         Option<float> topP = CommonOptions.Number("--top-p", "P", 1, 1,
             "Draw among the fewest most probable tokens that reach this share; 1 is all.");
         Option<float> minP = CommonOptions.Number("--min-p", "P", 0, 1,
             "Drop tokens less probable than this share of the most probable one.");
         Option<ulong> seed = CommonOptions.Seed();
         Option<bool> echo = new("--echo") { Description = "Print the prompt before the completion." };
-        Option<bool> stats = new("--stats") { Description = "Print tokens/s and time to first token to standard error." };
+        Option<bool> stats = new("--stats")
+        {
+            Description = "Print tokens/s and time to first token to standard error.",
+        };
         Option<bool> json = CommonOptions.Json();
         CommonOptions common = new();
 
@@ -30,9 +34,9 @@ internal static class GenerateCommand
             model, prompt, maxTokens, temperature, topK, topP, minP, seed, echo, stats, json,
         };
         common.AddTo(command);
-        command.SetAction((result, cancellationToken) => Task.Run(() => Run(new Settings(
-            result.GetRequiredValue(model),
-            new GenerationRequest(result.GetRequiredValue(prompt))
+        command.SetAction((result, cancellationToken) =>
+        {
+            GenerationRequest request = new(result.GetRequiredValue(prompt))
             {
                 MaxTokens = result.GetValue(maxTokens),
                 Temperature = result.GetValue(temperature),
@@ -40,9 +44,12 @@ internal static class GenerateCommand
                 TopP = result.GetValue(topP),
                 MinP = result.GetValue(minP),
                 Seed = result.GetValue(seed),
-            },
-            common.Engine(result) with { MaxSequences = 1 },
-            result.GetValue(echo), result.GetValue(stats), result.GetValue(json)), console, cancellationToken), CancellationToken.None));
+            };
+            EngineOptions engine = common.Engine(result) with { MaxSequences = 1 };
+            Settings settings = new(result.GetRequiredValue(model), request, engine,
+                result.GetValue(echo), result.GetValue(stats), result.GetValue(json));
+            return Task.Run(() => Run(settings, console, cancellationToken), CancellationToken.None);
+        });
         return command;
     }
 
@@ -73,7 +80,10 @@ internal static class GenerateCommand
         }, cancellationToken);
 
         if (settings.Json)
-            console.Out.WriteLine(JsonOutput.Generation(settings.Request.Prompt!, completion.ToString(), tokens, reason, statistics));
+        {
+            console.Out.WriteLine(JsonOutput.Generation(
+                settings.Request.Prompt!, completion.ToString(), tokens, reason, statistics));
+        }
         else if (console.OutputIsTerminal)
             console.Out.WriteLine();
         console.Out.Flush();

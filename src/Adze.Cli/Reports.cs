@@ -1,6 +1,7 @@
 using System.Globalization;
 using Adze.Engine;
 using Adze.Engine.Validation;
+using Adze.Native;
 using Spectre.Console;
 
 namespace Adze.Cli;
@@ -32,23 +33,25 @@ internal static class Reports
             new TableColumn("required").RightAligned(), new TableColumn(""));
         foreach (CountRow row in Counts(report))
         {
-            string required = row.RequiredShare == 0 ? "for information" : Invariant($"{row.RequiredShare * 100:0.#} %");
+            string required = row.RequiredShare == 0
+                ? "for information"
+                : Invariant($"{row.RequiredShare * 100:0.#} %");
             counts.AddRow(new Text(row.Name), new Text(Invariant($"{row.Right}/{row.Total}")), new Text(required),
                 Verdict(row.Passed));
         }
         console.Write(counts);
-        console.Out.WriteLine(Invariant($"{Where(report)}: {(report.Passed ? "passed" : $"FAILED: {Failures(report)}")}"));
+        string verdict = report.Passed ? "passed" : $"FAILED: {Failures(report)}";
+        console.Out.WriteLine($"{Where(report.Device, report.DType)}: {verdict}");
     }
 
     public static void Write(GenerationStatistics statistics, LanguageModel model, TextWriter writer)
     {
-        writer.WriteLine(Invariant($"time to first token  {statistics.TimeToFirstToken.TotalMilliseconds:0.0} ms"));
-        writer.WriteLine(Invariant(
-            $"prompt               {statistics.PromptTokens} tokens, {statistics.PrefillTokensPerSecond:0.0} tokens/s"));
-        writer.WriteLine(Invariant(
-            $"completion           {statistics.GeneratedTokens} tokens, {statistics.DecodeTokensPerSecond:0.0} tokens/s"));
-        writer.WriteLine(
-            $"on                   {CommonOptions.Spell(model.Device.Backend)} ({model.Device.Architecture}), {CommonOptions.Spell(model.DType)}");
+        double firstToken = statistics.TimeToFirstToken.TotalMilliseconds;
+        (double prefill, double decode) = (statistics.PrefillTokensPerSecond, statistics.DecodeTokensPerSecond);
+        writer.WriteLine(Invariant($"time to first token  {firstToken:0.0} ms"));
+        writer.WriteLine(Invariant($"prompt               {statistics.PromptTokens} tokens, {prefill:0.0} tokens/s"));
+        writer.WriteLine(Invariant($"completion           {statistics.GeneratedTokens} tokens, {decode:0.0} tokens/s"));
+        writer.WriteLine($"on                   {Where(model.Device, model.DType)}");
     }
 
     public static string Bytes(ulong bytes) => Invariant($"{bytes / (double)(1UL << 30):0.0} GiB");
@@ -60,8 +63,8 @@ internal static class Reports
         .. report.Errors.Where(row => !row.Passed).Select(row => row.Name),
         .. Counts(report).Where(row => !row.Passed).Select(row => row.Name)]);
 
-    private static string Where(ValidationReport report) =>
-        $"{CommonOptions.Spell(report.Device.Backend)} ({report.Device.Architecture}), {CommonOptions.Spell(report.DType)}";
+    private static string Where(DeviceInfo device, DType dtype) =>
+        $"{CommonOptions.Spell(device.Backend)} ({device.Architecture}), {CommonOptions.Spell(dtype)}";
 
     private static Text Cell(double value) =>
         new(value == 0 ? "0" : value.ToString("0.00e+00", CultureInfo.InvariantCulture));

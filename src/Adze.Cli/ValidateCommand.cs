@@ -10,15 +10,17 @@ internal static class ValidateCommand
     public static Command Create(CliConsole console)
     {
         Option<string> model = CommonOptions.ModelFolder();
-        Option<string> reference = CommonOptions.Path("--reference", "FILE", "The reference outputs, a safetensors file.");
+        Option<string> reference = CommonOptions.Path("--reference", "FILE",
+            "The reference outputs, a safetensors file.");
         Option<int> heldOut = CommonOptions.Integer("--held-out", "N", int.MaxValue, 0,
             "Prompts of the folder's heldout.jsonl to answer at most; 0 for none.");
         heldOut.DefaultValueFactory = null; // The help need not say 2147483647.
         Option<bool> json = CommonOptions.Json();
         CommonOptions common = new();
         Command command = new("validate", """
-            Compare a model with reference outputs: layer by layer, greedy continuations token for token, and the answers to
-            held-out prompts. Exits with 1 when an error is over its tolerance or an answer is wrong where none may be.
+            Compare a model with reference outputs: layer by layer, greedy continuations token for token, and answers
+            to held-out prompts. Exits with 1 when an error is over its tolerance, a greedy continuation differs, or
+            fewer than 95 % of the answers are exact.
             """)
         {
             model, reference, heldOut, json,

@@ -5,7 +5,9 @@ namespace Adze.Engine;
 /// <summary>Computes a batch: stores its keys and values, and draws one token for each of its logit rows.</summary>
 internal interface IStepRunner
 {
-    /// <summary>Runs the batch; <paramref name="nextIds"/> has one place per logit row, -1 where none could be drawn.</summary>
+    /// <summary>
+    /// Runs the batch; <paramref name="nextIds"/> has one place per logit row, -1 where none could be drawn.
+    /// </summary>
     void Run(StepBatch batch, Span<int> nextIds);
 }
 

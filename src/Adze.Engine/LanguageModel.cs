@@ -41,7 +41,8 @@ public sealed class LanguageModel : IDisposable
     /// <exception cref="IOException">tokenizer.json cannot be read.</exception>
     /// <exception cref="UnauthorizedAccessException">tokenizer.json may not be read.</exception>
     /// <exception cref="AdzeException">The device is not there, or cannot hold the model.</exception>
-    public static LanguageModel Load(string directory, EngineOptions? options = null, IProgress<double>? progress = null)
+    public static LanguageModel Load(
+        string directory, EngineOptions? options = null, IProgress<double>? progress = null)
     {
         ArgumentNullException.ThrowIfNull(directory);
         options ??= new EngineOptions();
@@ -149,7 +150,9 @@ public sealed class LanguageModel : IDisposable
             TaskCreationOptions.LongRunning, TaskScheduler.Default);
         try
         {
-            await foreach (GeneratedToken token in channel.Reader.ReadAllAsync(CancellationToken.None).ConfigureAwait(false))
+            // Until the producer completes, which it does when it is cancelled, too.
+            IAsyncEnumerable<GeneratedToken> tokens = channel.Reader.ReadAllAsync(CancellationToken.None);
+            await foreach (GeneratedToken token in tokens.ConfigureAwait(false))
                 yield return token;
         }
         finally

@@ -126,9 +126,10 @@ internal sealed unsafe class ModelRunner : IStepRunner, IDisposable
     {
         const ulong Largest = 4UL << 30;
         ulong budget = Math.Min(Device.MemoryBytes / 4, Largest);
-        ulong pageBytes = 2UL * (ulong)config.NumLayers * (ulong)options.PageSize * (ulong)config.NumKvHeads
-            * (ulong)config.HeadDim * (ulong)dtype.Bytes();
-        ulong contextPages = ((ulong)config.MaxPositionEmbeddings + (ulong)options.PageSize - 1) / (ulong)options.PageSize;
+        ulong pageSize = (ulong)options.PageSize;
+        ulong contextPages = ((ulong)config.MaxPositionEmbeddings + pageSize - 1) / pageSize;
+        ulong pageBytes = 2UL * (ulong)config.NumLayers * pageSize * (ulong)config.NumKvHeads * (ulong)config.HeadDim
+            * (ulong)dtype.Bytes();
         ulong pages = Math.Min(contextPages * (ulong)options.MaxSequences, budget / pageBytes);
         return (int)Math.Clamp(pages, 1, int.MaxValue);
     }

@@ -29,7 +29,9 @@ internal sealed class PromptEncoder
     private static bool HasPostProcessor(string path)
     {
         ReadOnlySpan<byte> bytes = File.ReadAllBytes(path);
-        Utf8JsonReader json = new(bytes.StartsWith("\uFEFF"u8) ? bytes[3..] : bytes, new JsonReaderOptions { MaxDepth = 512 });
+        if (bytes.StartsWith("\uFEFF"u8))
+            bytes = bytes[3..];
+        Utf8JsonReader json = new(bytes, new JsonReaderOptions { MaxDepth = 512 });
         while (json.Read())
         {
             if (json.CurrentDepth != 1 || json.TokenType != JsonTokenType.PropertyName)

@@ -102,6 +102,8 @@ internal sealed class Scheduler
             if (sequence.Pending > 1 && count > 0)
                 batch.Add(sequence, count);
         }
+        if (batch.NumTokens == 0)
+            throw new InvalidOperationException("no sequence can advance: pages were lost");
     }
 
     private void PreemptYoungest()

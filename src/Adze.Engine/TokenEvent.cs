@@ -45,7 +45,9 @@ public readonly ref struct TokenEvent
     public FinishReason Finish { get; }
 }
 
-/// <summary>Receives tokens on the generating thread. What it throws ends the generation and reaches the caller.</summary>
+/// <summary>
+/// Receives tokens on the generating thread. What it throws ends the generation and reaches the caller.
+/// </summary>
 public delegate void TokenCallback(in TokenEvent token);
 
 /// <summary>A <see cref="TokenEvent"/> that may be kept.</summary>

@@ -35,8 +35,11 @@ internal sealed class LayerComparison : IForwardObserver
     public IReadOnlyList<ErrorRow> Run(CancellationToken cancellationToken)
     {
         // Tolerances first: a reference that has none for this type is refused before work is spent.
-        List<ErrorRow> rows = [.. _hidden.Select((_, i) => Row(i == 0 ? "embedding" : $"layer {i}", ReferenceFile.HiddenName(i)))];
-        rows.Add(Row("logits", "logits"));
+        ErrorRow[] rows =
+        [
+            .. _hidden.Select((_, i) => Row(i == 0 ? "embedding" : $"layer {i}", ReferenceFile.HiddenName(i))),
+            Row("logits", "logits"),
+        ];
         PromptBatches.Run(_model, _reference.Prompts, RunBatch, cancellationToken);
         ErrorMeasure[] measures = [.. _hidden, _logits];
         return [.. rows.Select((row, i) =>

@@ -7,9 +7,9 @@ namespace Adze.Engine.Validation;
 
 /// <summary>
 /// What another implementation computed for a model: a safetensors file with prompts (<c>prompt_ids</c>,
-/// <c>prompt_indptr</c>), the residual stream for each of their tokens (<c>hidden.0</c> to <c>hidden.L</c>), the logits, and
-/// greedy continuations (<c>greedy_prompt_ids</c>, <c>greedy_ids</c> and their <c>_indptr</c>). Its metadata hold that
-/// implementation's own errors, <c>error.float32.logits</c> = "relative largest" and so on.
+/// <c>prompt_indptr</c>), the residual stream for each of their tokens (<c>hidden.0</c> to <c>hidden.L</c>), the
+/// logits, and greedy continuations (<c>greedy_prompt_ids</c>, <c>greedy_ids</c> and their <c>_indptr</c>). Its
+/// metadata hold that implementation's own errors, <c>error.float32.logits</c> = "relative largest" and so on.
 /// </summary>
 internal sealed class ReferenceFile : IDisposable
 {
@@ -61,7 +61,10 @@ internal sealed class ReferenceFile : IDisposable
     {
         SafetensorsEntry entry = _file[name];
         if (!entry.Shape.AsSpan().SequenceEqual([NumTokens, columns]))
-            throw Wrong($"tensor {name} is {entry.Description}; this model and these prompts give [{NumTokens}, {columns}]");
+        {
+            throw Wrong(
+                $"tensor {name} is {entry.Description}; this model and these prompts give [{NumTokens}, {columns}]");
+        }
         return _file.CopyFloats(name);
     }
 
@@ -112,7 +115,7 @@ internal sealed class ReferenceFile : IDisposable
     private ModelFormatException Wrong(string what) => new($"{_file.Path}: {what}");
 }
 
-/// <summary>Prompts that the model was not trained on, with their right answers: heldout.jsonl in a model's folder.</summary>
+/// <summary>Prompts that the model was not trained on, and their answers: heldout.jsonl in its folder.</summary>
 internal static class HeldOutSet
 {
     public const string FileName = "heldout.jsonl";
@@ -144,7 +147,8 @@ internal static class HeldOutSet
             using JsonDocument json = JsonDocument.Parse(line);
             return (Text(json, "prompt"), Text(json, "answer"));
         }
-        catch (Exception exception) when (exception is JsonException or InvalidOperationException or KeyNotFoundException)
+        catch (Exception exception)
+            when (exception is JsonException or InvalidOperationException or KeyNotFoundException)
         {
             throw new ModelFormatException(
                 $"{path}: line {number} is not an object with the texts 'prompt' and 'answer'", exception);

@@ -24,7 +24,7 @@ public static class Validator
 {
     /// <summary>Runs all comparisons.</summary>
     /// <param name="model">The model.</param>
-    /// <param name="referencePath">A safetensors file, see docs/formats.md.</param>
+    /// <param name="referencePath">A safetensors file, as tests/reference/llama.py writes them.</param>
     /// <param name="options">Null for the defaults.</param>
     /// <param name="cancellationToken">Looked at between steps.</param>
     /// <exception cref="ModelFormatException">The reference cannot be used, or belongs to another model.</exception>
