@@ -1,0 +1,97 @@
+namespace Adze.Native;
+
+/// <summary>Where kernels run.</summary>
+public enum Backend
+{
+    /// <summary>The GPU when there is one for which code was built, else the cpu.</summary>
+    Auto = 0,
+
+    /// <summary>Multi-threaded SIMD code on the host.</summary>
+    Cpu = 1,
+
+    /// <summary>GPU kernels executed and checked on the host.</summary>
+    Sim = 2,
+
+    /// <summary>NVIDIA GPUs.</summary>
+    Cuda = 3,
+
+    /// <summary>AMD GPUs.</summary>
+    Hip = 4,
+}
+
+/// <summary>Instruction set of the cpu backend.</summary>
+public enum CpuIsa
+{
+    /// <summary>The widest that both the processor and the build have.</summary>
+    Auto = 0,
+
+    /// <summary>What every processor of the architecture has.</summary>
+    Portable = 1,
+
+    /// <summary>AVX2, FMA and F16C.</summary>
+    Avx2 = 2,
+
+    /// <summary>AVX-512 F, BW, DQ and VL.</summary>
+    Avx512 = 3,
+}
+
+/// <summary>Element type of a tensor.</summary>
+public enum DType
+{
+    /// <summary>No type: an absent tensor.</summary>
+    None = 0,
+
+    /// <summary>32-bit float.</summary>
+    F32 = 1,
+
+    /// <summary>IEEE half: <see cref="Half"/>.</summary>
+    F16 = 2,
+
+    /// <summary>bfloat16: the upper half of a float, in a 16-bit word.</summary>
+    BF16 = 3,
+
+    /// <summary>32-bit signed integer.</summary>
+    I32 = 4,
+}
+
+/// <summary>What a native call returned.</summary>
+public enum AdzeStatus
+{
+    /// <summary>Success.</summary>
+    Ok = 0,
+
+    /// <summary>An argument breaks its documented contract; nothing was launched.</summary>
+    InvalidArgument = 1,
+
+    /// <summary>A legal request that this backend or build does not implement.</summary>
+    NotSupported = 2,
+
+    /// <summary>The backend is not built, its plug-in is not found, or it has no such device.</summary>
+    Unavailable = 3,
+
+    /// <summary>Host or device memory ran out.</summary>
+    OutOfMemory = 4,
+
+    /// <summary>The call does not fit the object's state.</summary>
+    InvalidState = 5,
+
+    /// <summary>The device or its driver reported a failure.</summary>
+    Device = 6,
+
+    /// <summary>A defect of Adze.</summary>
+    Internal = 7,
+}
+
+/// <summary>Facts about element types.</summary>
+public static class DTypeExtensions
+{
+    /// <summary>Size of an element.</summary>
+    /// <param name="dtype">An element type other than <see cref="DType.None"/>.</param>
+    /// <returns>4 or 2.</returns>
+    public static int Bytes(this DType dtype) => dtype switch
+    {
+        DType.F32 or DType.I32 => 4,
+        DType.F16 or DType.BF16 => 2,
+        _ => throw new ArgumentOutOfRangeException(nameof(dtype), dtype, "Not an element type."),
+    };
+}

@@ -1,0 +1,23 @@
+// CppSharp nests each layout in a type of its name. Here they get their C names back.
+global using static Adze.Native.Interop.NativeMethods.__Internal;
+global using adze_attention_batch = Adze.Native.Interop.adze_attention_batch.__Internal;
+global using adze_attention_desc = Adze.Native.Interop.adze_attention_desc.__Internal;
+global using adze_attention_plan_desc = Adze.Native.Interop.adze_attention_plan_desc.__Internal;
+global using adze_backend = Adze.Native.Interop.adze_backend;
+global using adze_context_desc = Adze.Native.Interop.adze_context_desc.__Internal;
+global using adze_cpu_isa = Adze.Native.Interop.adze_cpu_isa;
+global using adze_device_info = Adze.Native.Interop.adze_device_info.__Internal;
+global using adze_dtype = Adze.Native.Interop.adze_dtype;
+global using adze_embedding_desc = Adze.Native.Interop.adze_embedding_desc.__Internal;
+global using adze_kv_append_desc = Adze.Native.Interop.adze_kv_append_desc.__Internal;
+global using adze_kv_cache = Adze.Native.Interop.adze_kv_cache.__Internal;
+global using adze_linear_desc = Adze.Native.Interop.adze_linear_desc.__Internal;
+global using adze_rms_norm_desc = Adze.Native.Interop.adze_rms_norm_desc.__Internal;
+global using adze_rope_desc = Adze.Native.Interop.adze_rope_desc.__Internal;
+global using adze_rope_frequencies_desc = Adze.Native.Interop.adze_rope_frequencies_desc.__Internal;
+global using adze_rope_scaling = Adze.Native.Interop.adze_rope_scaling;
+global using adze_sampling_desc = Adze.Native.Interop.adze_sampling_desc.__Internal;
+global using adze_silu_gate_desc = Adze.Native.Interop.adze_silu_gate_desc.__Internal;
+global using adze_status = Adze.Native.Interop.adze_status;
+global using adze_tensor = Adze.Native.Interop.adze_tensor.__Internal;
+global using adze_weight_desc = Adze.Native.Interop.adze_weight_desc.__Internal;

@@ -1,0 +1,23 @@
+using Adze.Native;
+
+namespace Adze.Models;
+
+/// <summary>How a model is run.</summary>
+public sealed record ModelOptions
+{
+    /// <summary>The type of activations and cache; weights keep the checkpoint's. The residual stream and the logits
+    /// are F32 always.</summary>
+    public DType DType { get; init; } = DType.F32;
+
+    /// <summary>The type of the KV cache; None for that of the activations.</summary>
+    public DType CacheDType { get; init; }
+
+    /// <summary>The most tokens of one forward pass, over all sequences.</summary>
+    public int MaxTokens { get; init; } = 512;
+
+    /// <summary>The most rows of one forward pass that want logits.</summary>
+    public int MaxLogitRows { get; init; } = 64;
+
+    /// <summary>F32 on cpu, BF16 elsewhere.</summary>
+    public static DType DefaultDType(Backend backend) => backend == Backend.Cpu ? DType.F32 : DType.BF16;
+}

@@ -1,0 +1,53 @@
+using System.Diagnostics;
+
+namespace Adze.Native.Tests;
+
+/// <summary>The GoogleTest suite of the native library, so that `dotnet test` is the whole test.</summary>
+public sealed class NativeTests
+{
+    [NativeFact]
+    public async Task Native_suite_passes()
+    {
+        if (NativeFactAttribute.Missing is { } missing)
+        {
+            Assert.Fail(missing);
+        }
+
+        ProcessStartInfo start = new("ctest", ["--preset", Repository.Preset, "--parallel", $"{Environment.ProcessorCount}"])
+        {
+            WorkingDirectory = Repository.Root,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        using Process process = Process.Start(start)!;
+        Task<string> errors = process.StandardError.ReadToEndAsync();
+        string output = await process.StandardOutput.ReadToEndAsync() + await errors;
+        await process.WaitForExitAsync();
+        Assert.True(process.ExitCode == 0, Failures(output));
+    }
+
+    // ctest lists every test that passed, too: thousands of characters that nobody wants.
+    private static string Failures(string output) =>
+        string.Join('\n', output.Split('\n').Where(line => !line.Contains("   Passed ", StringComparison.Ordinal)
+            && !line.TrimStart().StartsWith("Start ", StringComparison.Ordinal)));
+}
+
+/// <summary>A fact that is skipped, visibly, where CMake found no GoogleTest; on CI it fails instead.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class NativeFactAttribute : FactAttribute
+{
+    public NativeFactAttribute()
+    {
+        if (Environment.GetEnvironmentVariable("CI") is not ("true" or "1"))
+        {
+            Skip = Missing;
+        }
+    }
+
+    /// <summary>Why there are no native tests; null when there are.</summary>
+    internal static string? Missing =>
+        File.ReadLines(Path.Combine(Repository.BuildFolder, "CMakeCache.txt"))
+            .Any(line => line.StartsWith("GTest_DIR:PATH=", StringComparison.Ordinal) && line.EndsWith("NOTFOUND", StringComparison.Ordinal))
+            ? "GoogleTest was not found, so the native tests were not built (Debian, Ubuntu: apt-get install libgtest-dev)"
+            : null;
+}
