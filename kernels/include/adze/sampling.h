@@ -10,9 +10,9 @@ extern "C" {
 
 /** How one row is sampled. Filters apply in this order: mask, temperature, top_k, top_p, min_p. */
 typedef struct adze_sampling_params {
-    float
-        temperature; /**< >= 0; 0: the largest allowed logit, lowest id first, and the rest of this struct is ignored */
-    int32_t top_k;   /**< keep the k most probable tokens (ties: lowest id first); 0 = all; >= 0 */
+    float temperature; /**< >= 0 and finite; 0: the largest allowed logit, lowest id first, and the rest of this struct
+                          is ignored */
+    int32_t top_k;     /**< keep the k most probable tokens (ties: lowest id first); 0 = all; >= 0 */
     float top_p;   /**< keep the fewest most probable tokens that together reach this share; 0 or 1 = all; in [0, 1] */
     float min_p;   /**< drop tokens less probable than min_p times the most probable; 0 = none; in [0, 1] */
     uint64_t seed; /**< of the row's random numbers */
