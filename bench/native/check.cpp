@@ -13,7 +13,7 @@
 
 namespace {
 
-constexpr int kFewestTurns = 12, kMostTurns = 60;
+constexpr int kFewestTurns = 30, kMostTurns = 60;
 
 double seconds_of(clockid_t clock) {
     timespec now;

@@ -6,9 +6,7 @@ namespace {
 
 void linear(benchmark::State& state, adze_dtype w_dtype, int64_t N, int64_t K) {
     LinearWork work(state.range(0), N, K, w_dtype);
-    copy_ceiling(), fma_ceiling(Session::get().architecture());
-    for (auto _ : state) work.run();
-    report(state, work.bytes, work.flops);
+    measure(state, work.bytes, work.flops, [&] { work.run(); });
 }
 
 const int registered = [] {
@@ -18,7 +16,7 @@ const int registered = [] {
                 "linear/" + std::string(dtype_name(dtype)) + "/" + std::to_string(N) + "x" + std::to_string(K);
             auto* bench = benchmark::RegisterBenchmark(
                 name.c_str(), [=, N = N, K = K](benchmark::State& state) { linear(state, dtype, N, K); });
-            bench->ArgName("M")->UseRealTime()->Unit(benchmark::kMicrosecond)->MinTime(0.05);
+            bench->ArgName("M")->MeasureProcessCPUTime()->UseRealTime()->Unit(benchmark::kMicrosecond)->MinTime(0.05);
             for (int64_t M : {1, 2, 4, 8, 16, 64, 256}) bench->Arg(M);
         }
     }

@@ -203,10 +203,15 @@ TEST_P(Attention, AdversarialLogits) {
         for (int s = 0; s < 3; ++s) {
             for (int64_t t = 0; t < call.paging.kv_len(s); ++t) {
                 const auto [page, slot] = call.paging.find(s, t);
-                for (int e = 0; e < 8; ++e) call.k.elements.set(0, call.k.offset(page, slot, 0, e), e ? 0 : logit(t));
+                const double value = logit(t);
+                for (int e = 0; e < 8; ++e) {
+                    call.k.elements.set(0, call.k.offset(page, slot, 0, e), e ? 0 : value);
+                    // A weight of exactly 0 leaves nothing of the largest value.
+                    if (value == -HUGE_VAL) call.v.elements.set(0, call.v.offset(page, slot, 0, e), 1e30);
+                }
             }
         }
-        call.q.freeze(), call.k.elements.freeze();
+        call.q.freeze(), call.k.elements.freeze(), call.v.elements.freeze();
         call.run(stream);
         call.expect_close();
     };

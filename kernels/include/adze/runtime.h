@@ -125,9 +125,10 @@ ADZE_API adze_status adze_event_synchronize(adze_event* event);
  */
 ADZE_API adze_status adze_event_elapsed(adze_event* start, adze_event* end, double* microseconds);
 
-/** From here to the end of the capture, calls on the stream are checked and recorded, not run. What they name (tensors,
- *  plans, weights, workspaces) must stay valid for as long as the graph is launched; a plan may be updated in between,
- * and the next launch follows it. Calls that synchronise or read events are INVALID_STATE on a capturing stream. */
+/** From here to the end of the capture, calls on the stream are checked and recorded, not run; events are recorded and
+ *  waited for when the graph runs. What the calls name (tensors, plans, weights, workspaces, events) must stay valid
+ * for as long as the graph is launched; a plan may be updated in between, and the next launch follows it. Calls that
+ * wait on the host, plan updates and graph launches are INVALID_STATE on a capturing stream. */
 ADZE_API adze_status adze_stream_begin_capture(adze_stream* stream);
 ADZE_API adze_status adze_stream_end_capture(adze_stream* stream, adze_graph** graph);
 ADZE_API adze_status adze_graph_launch(adze_graph* graph, adze_stream* stream);

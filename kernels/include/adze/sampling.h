@@ -10,13 +10,18 @@ extern "C" {
 
 /** How one row is sampled. Filters apply in this order: mask, temperature, top_k, top_p, min_p. */
 typedef struct adze_sampling_params {
-    float
-        temperature; /**< >= 0; 0: the largest allowed logit, lowest id first, and the rest of this struct is ignored */
-    int32_t top_k;   /**< keep the k most probable tokens (ties: lowest id first); 0 = all; >= 0 */
-    float top_p;   /**< keep the fewest most probable tokens that together reach this share; 0 or 1 = all; in [0, 1] */
-    float min_p;   /**< drop tokens less probable than min_p times the most probable; 0 = none; in [0, 1] */
-    uint64_t seed; /**< of the row's random numbers */
-    uint64_t position; /**< of the token in its sequence: the draw is a function of (seed, position) alone */
+    /** >= 0 and finite; 0: the largest allowed logit, lowest id first, and the rest of this struct is ignored. */
+    float temperature;
+    /** Keep the k most probable tokens (ties: lowest id first); 0 = all; >= 0. */
+    int32_t top_k;
+    /** Keep the fewest most probable tokens that together reach this share; 0 or 1 = all; in [0, 1]. */
+    float top_p;
+    /** Drop tokens less probable than min_p times the most probable; 0 = none; in [0, 1]. */
+    float min_p;
+    /** Of the row's random numbers. */
+    uint64_t seed;
+    /** Of the token in its sequence: the draw is a function of (seed, position) alone. */
+    uint64_t position;
 } adze_sampling_params;
 
 /** Draws one token a row: u = (w0 * 2^32 + w1) / 2^64 cut to its upper 53 bits, where w0, w1 are the first words of

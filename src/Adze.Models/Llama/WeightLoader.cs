@@ -8,7 +8,7 @@ namespace Adze.Models;
 internal sealed unsafe class WeightLoader(
     AdzeContext context, AdzeStream stream, Checkpoint checkpoint, List<IDisposable> owned, IProgress<double>? progress)
 {
-    private const int ChunkBytes = 64 << 20;
+    private const int ChunkBytes = 8 << 20;
 
     private readonly long _totalBytes = checkpoint.TensorNames.Sum(name => checkpoint[name].Bytes);
     private long _loadedBytes;

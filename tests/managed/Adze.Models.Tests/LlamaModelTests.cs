@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
 using Adze.Native;
 
@@ -59,6 +60,27 @@ public sealed class LlamaModelTests : IDisposable
     }
 
     [Fact]
+    public void LargeTensorsArriveWhole()
+    {
+        // The table of 9 MiB is copied in two parts, and so is the head where it begins at an odd byte.
+        int[] ids = [0, 1, 32_767, 32_768, 35_999];
+        TestCheckpoint made = new TestCheckpoint().With("vocab_size", 36_000).With("hidden_size", 64)
+            .With("tie_word_embeddings", true).With("num_hidden_layers", 1).AddTensors(_folder);
+        float[][]? expected = null;
+        for (int padding = 0; padding < 4; padding++)
+        {
+            _folder.Write("model.safetensors", Safetensors.File(made.Tensors, padding));
+            using ModelRunner runner = new(_folder.Path);
+            HiddenRecorder recorder = new(runner.Stream);
+            float[][] logits = runner.Run(true, recorder, (new(), ids));
+            ReadOnlySpan<float> table = MemoryMarshal.Cast<byte, float>(made.Tensors[0].Data);
+            for (int i = 0; i < ids.Length; i++)
+                Assert.Equal(table.Slice(64 * ids[i], 64), recorder.Hidden[0].AsSpan(64 * i, 64));
+            Assert.Equal(expected ??= logits, logits);
+        }
+    }
+
+    [Fact]
     public void CacheMayBeNarrowerThanTheActivations()
     {
         new TestCheckpoint().AddTensors(_folder).Write(_folder);
@@ -70,10 +92,15 @@ public sealed class LlamaModelTests : IDisposable
         Assert.InRange(relative, 1e-5, 1e-2);
     }
 
-    [Fact]
-    public void FileThatShrinksBeforeLoadingIsRefused()
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void FileThatShrinksBeforeLoadingIsRefused(int headerPadding)
     {
-        new TestCheckpoint().AddTensors(_folder).Write(_folder);
+        TestCheckpoint made = new TestCheckpoint().AddTensors(_folder);
+        _folder.Write("model.safetensors", Safetensors.File(made.Tensors, headerPadding));
         using AdzeContext context = new(new ContextOptions { Backend = Backend.Cpu, NumThreads = 1 });
         using AdzeStream stream = new(context);
         using Checkpoint checkpoint = Checkpoint.Open(_folder.Path);

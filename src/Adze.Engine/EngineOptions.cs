@@ -1,0 +1,57 @@
+using Adze.Native;
+
+namespace Adze.Engine;
+
+/// <summary>Where and how a <see cref="LanguageModel"/> runs. Every default is a sensible one.</summary>
+public sealed record EngineOptions
+{
+    /// <summary>The backend; <see cref="Backend.Auto"/> is the GPU when there is one, else the cpu.</summary>
+    public Backend Backend { get; init; } = Backend.Auto;
+
+    /// <summary>Index among the backend's devices.</summary>
+    public int Device { get; init; }
+
+    /// <summary>Threads of the cpu and sim backends; 0 is one per available core.</summary>
+    public int NumThreads { get; init; }
+
+    /// <summary>
+    /// Type of weights, activations and KV cache. <see cref="DType.None"/> is f32 on the cpu and bf16 elsewhere.
+    /// </summary>
+    public DType DType { get; init; } = DType.None;
+
+    /// <summary>
+    /// Whether a prompt's output is bitwise the same alone and among others. Always so on the cpu.
+    /// </summary>
+    public bool Deterministic { get; init; } = true;
+
+    /// <summary>Tokens in a page of the KV cache, 1 to 256.</summary>
+    public int PageSize { get; init; } = 16;
+
+    /// <summary>
+    /// Pages of the KV cache, shared by all sequences. 0 is enough for <see cref="MaxSequences"/> full contexts, but no
+    /// more than a quarter of the device's memory (at most 4 GiB).
+    /// </summary>
+    public int NumPages { get; init; }
+
+    /// <summary>Sequences that one step advances at most; further requests wait.</summary>
+    public int MaxSequences { get; init; } = 32;
+
+    /// <summary>
+    /// Rows of one forward pass at most: one per generating sequence, the rest for prompts, which are taken in chunks.
+    /// At least <see cref="MaxSequences"/>.
+    /// </summary>
+    public int MaxBatchTokens { get; init; } = 512;
+
+    internal void Validate()
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(Device);
+        ArgumentOutOfRangeException.ThrowIfNegative(NumThreads);
+        ArgumentOutOfRangeException.ThrowIfNegative(NumPages);
+        ArgumentOutOfRangeException.ThrowIfLessThan(PageSize, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(PageSize, 256);
+        ArgumentOutOfRangeException.ThrowIfLessThan(MaxSequences, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(MaxBatchTokens, MaxSequences);
+        if (DType is not (DType.None or DType.F32 or DType.F16 or DType.BF16))
+            throw new ArgumentOutOfRangeException(nameof(DType), DType, "models run in f32, f16 or bf16");
+    }
+}

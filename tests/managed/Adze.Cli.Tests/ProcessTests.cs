@@ -1,0 +1,97 @@
+using System.Diagnostics;
+using System.Text;
+
+namespace Adze.Cli.Tests;
+
+/// <summary>What only a process shows: locale, encoding, pipes, signals.</summary>
+public sealed class ProcessTests
+{
+    [Fact]
+    public void A_german_locale_changes_neither_reading_nor_printing()
+    {
+        CliResult german = Sample("de_DE.UTF-8", "0.5");
+        Assert.Equal(0, german.Code);
+        Assert.Equal(Sample("C", "0.5").Out, german.Out);
+        Assert.NotEqual(Sample("C", "5").Out, german.Out);
+        Assert.Matches(@"first token +\d+\.\d ms", german.Error);
+        Assert.Equal(2, Sample("de_DE.UTF-8", "0,5").Code);
+
+        static CliResult Sample(string locale, string temperature)
+        {
+            ProcessStartInfo start = Cli.Command("generate", "--model", Cli.Odd, "--prompt", "Once", "--max-tokens", "12",
+                "--temperature", temperature, "--seed", "4", "--stats");
+            start.Environment["LANG"] = start.Environment["LC_ALL"] = locale;
+            return Cli.RunProcess(start);
+        }
+    }
+
+    [Fact]
+    public void The_version_is_the_programs() =>
+        Assert.StartsWith("0.1.0", Cli.RunProcess(Cli.Command("--version")).Out, StringComparison.Ordinal);
+
+    [Fact]
+    public void Standard_output_is_utf8_without_a_mark()
+    {
+        const string Prompt = "Ünïcödé 漢字 🙂";
+        using Process process = Process.Start(
+            Cli.Command("generate", "--model", Cli.Odd, "--prompt", Prompt, "--echo", "--max-tokens", "1"))!;
+        using MemoryStream bytes = new();
+        process.StandardOutput.BaseStream.CopyTo(bytes);
+        process.WaitForExit();
+        Assert.Equal(0, process.ExitCode);
+        Assert.Equal(Encoding.UTF8.GetBytes(Prompt), bytes.ToArray()[..Encoding.UTF8.GetByteCount(Prompt)]);
+    }
+
+    [Theory]
+    [InlineData("generate")]
+    [InlineData("validate")]
+    public void A_reader_that_goes_away_is_no_error(string command)
+    {
+        string[] args = command == "generate"
+            ? ["generate", "--model", Cli.Odd, "--prompt", "a", "--max-tokens", "200"]
+            : ["validate", "--model", Cli.Odd, "--reference", Cli.OddReference];
+        using Process process = Process.Start(Cli.Command(args))!;
+        process.StandardOutput.Close();
+        string error = process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        Assert.Equal((0, ""), (process.ExitCode, error));
+    }
+
+    [Fact]
+    public void A_full_disk_is_one_line()
+    {
+        ProcessStartInfo start = new("sh", ["-c", "exec \"$0\" \"$@\" > /dev/full",
+            .. Arguments(Cli.Command("generate", "--model", Cli.Odd, "--prompt", "a"))])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment["DOTNET_ROOT"] = Cli.Command().Environment["DOTNET_ROOT"];
+        CliResult result = Cli.RunProcess(start);
+        Assert.Equal(2, result.Code);
+        Assert.Single(result.Error.TrimEnd().Split('\n'));
+
+        static IEnumerable<string> Arguments(ProcessStartInfo command) => [command.FileName, .. command.ArgumentList];
+    }
+
+    [Fact]
+    public void An_interrupt_ends_it_quietly()
+    {
+        // It works for seconds: 200 held-out prompts, one thread.
+        using Process process = Process.Start(Cli.Command("validate", "--model", Cli.Orders, "--reference",
+            Cli.OrdersReference, "--backend", "cpu", "--threads", "1"))!;
+        Thread.Sleep(1000);
+        using (Process kill = Process.Start("kill", ["-INT", $"{process.Id}"]))
+            kill.WaitForExit();
+        string error = process.StandardError.ReadToEnd(), output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        Assert.Equal((130, "", ""), (process.ExitCode, output, error));
+    }
+
+    [Fact]
+    public void A_refusal_has_its_exit_code()
+    {
+        Cli.RunProcess(Cli.Command("generate", "--model", "/no/such", "--prompt", "a")).ExpectRefusal(2, "/no/such");
+        Cli.RunProcess(Cli.Command("generate", "--model", Cli.Odd, "--prompt", "a", "--backend", "sim")).ExpectRefusal(3, "sim");
+    }
+}
