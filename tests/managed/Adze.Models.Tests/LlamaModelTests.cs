@@ -70,10 +70,15 @@ public sealed class LlamaModelTests : IDisposable
         Assert.InRange(relative, 1e-5, 1e-2);
     }
 
-    [Fact]
-    public void FileThatShrinksBeforeLoadingIsRefused()
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void FileThatShrinksBeforeLoadingIsRefused(int headerPadding)
     {
-        new TestCheckpoint().AddTensors(_folder).Write(_folder);
+        TestCheckpoint made = new TestCheckpoint().AddTensors(_folder);
+        _folder.Write("model.safetensors", Safetensors.File(made.Tensors, headerPadding));
         using AdzeContext context = new(new ContextOptions { Backend = Backend.Cpu, NumThreads = 1 });
         using AdzeStream stream = new(context);
         using Checkpoint checkpoint = Checkpoint.Open(_folder.Path);

@@ -1,0 +1,264 @@
+// attention, its plan and append refuse what the header forbids, say why, and write nothing.
+#include "kit/attention_case.h"
+#include "kit/refusal.h"
+
+namespace {
+
+using kit::AttentionCall;
+using kit::Tensor;
+
+class AttentionContract : public kit::OnCpu {
+protected:
+    // 3 sequences, 6 tokens, 2 + 1 + 3 pages of 4 tokens.
+    AttentionCall call{
+        context,
+        stream,
+        {.sequences = {{1, 7}, {2, 3}, {3, 9}}, .shape = {4, 2, 16, 24}, .page_size = 4, .scales = kit::Scales::kHead},
+        random,
+        kit::normal(random)};
+
+    void refuse(const std::string& argument, const std::string& value, void (*spoil)(adze_attention_desc&)) {
+        adze_attention_desc desc = call.desc();
+        spoil(desc);
+        call.o.poison(), call.lse.poison();
+        EXPECT_TRUE(kit::invalid(adze_attention_run(stream, &desc), "adze_attention_run", argument, value));
+        EXPECT_TRUE(call.o.unchanged() && call.lse.unchanged()) << argument << " = " << value;
+    }
+};
+
+TEST_F(AttentionContract, RunChecksEveryArgument) {
+    refuse("plan", "", [](auto& d) { d.plan = nullptr; });
+    refuse("reserved", "2", [](auto& d) { d.reserved = 2; });
+    refuse("q.rows", "5", [](auto& d) { d.q.rows = 5; });
+    refuse("q.columns", "63", [](auto& d) { d.q.columns = 63; });
+    refuse("q.row_stride", "63", [](auto& d) { d.q.row_stride = 63; });
+    refuse("q.dtype", "", [](auto& d) { d.q.dtype = ADZE_DTYPE_I32; });
+    refuse("q.data", "", [](auto& d) { d.q.data = nullptr; });
+    refuse("q.data", "", [](auto& d) { d.q.data = static_cast<char*>(d.q.data) + 1; });
+    refuse("q.reserved", "1", [](auto& d) { d.q.reserved = 1; });
+    refuse("o.rows", "5", [](auto& d) { d.o.rows = 5; });
+    refuse("o.columns", "97", [](auto& d) { d.o.columns = 97; });
+    refuse("o.dtype", "", [](auto& d) { d.o.dtype = adze_dtype(77); });
+    refuse("o.data", "", [](auto& d) { d.o.data = nullptr; });
+    refuse("o.row_stride", "95", [](auto& d) { d.o.row_stride = 95; });
+    refuse("lse.rows", "5", [](auto& d) { d.lse.rows = 5; });
+    refuse("lse.columns", "3", [](auto& d) { d.lse.columns = 3; });
+    refuse("lse.dtype", "", [](auto& d) { d.lse.dtype = ADZE_DTYPE_F16; });
+    refuse("lse.data", "", [](auto& d) { d.lse.data = nullptr; });
+    refuse("kv_indices.columns", "5", [](auto& d) { d.kv_indices.columns = 5; });
+    refuse("kv_indices.rows", "2", [](auto& d) { d.kv_indices.rows = 2; });
+    refuse("kv_indices.dtype", "", [](auto& d) { d.kv_indices.dtype = ADZE_DTYPE_F32; });
+    refuse("kv_indices.data", "", [](auto& d) { d.kv_indices.data = nullptr; });
+    refuse("k.data", "", [](auto& d) { d.k.data = nullptr; });
+    refuse("k.data", "", [](auto& d) { d.k.data = static_cast<char*>(d.k.data) + 2; });
+    refuse("k.num_pages", "-1", [](auto& d) { d.k.num_pages = -1; });
+    refuse("k.dtype", "", [](auto& d) { d.k.dtype = ADZE_DTYPE_NONE; });
+    refuse("k.dtype", "", [](auto& d) { d.k.dtype = ADZE_DTYPE_I32; });
+    refuse("k.reserved", "9", [](auto& d) { d.k.reserved = 9; });
+    refuse("v.dtype", "", [](auto& d) { d.v.dtype = ADZE_DTYPE_F16; });
+    refuse("v.num_pages", "", [](auto& d) { d.v.num_pages += 1; });
+    refuse("v.data", "", [](auto& d) { d.v.data = nullptr; });
+    refuse("v.reserved", "9", [](auto& d) { d.v.reserved = 9; });
+    refuse("k", "-1", [](auto& d) { d.k.page_stride = -1; });
+    refuse("k", "-8", [](auto& d) { d.k.token_stride = -8; });
+    refuse("v", "-4", [](auto& d) { d.v.head_stride = -4; });
+    refuse("k", "-1", [](auto& d) { d.k.scale_page_stride = -1; });
+    refuse("k.scales", "",
+           [](auto& d) { d.k.scales = reinterpret_cast<const float*>(reinterpret_cast<const char*>(d.k.scales) + 1); });
+    EXPECT_TRUE(kit::invalid(adze_attention_run(stream, nullptr), "adze_attention_run", "desc"));
+    const adze_attention_desc desc = call.desc();
+    EXPECT_TRUE(kit::invalid(adze_attention_run(nullptr, &desc), "adze_attention_run", "stream"));
+}
+
+TEST_F(AttentionContract, RunSeesWrongPageIdsOnCpu) {
+    // "index range where the host can see it": on cpu the ids are in host memory.
+    for (int32_t id : {-1, int32_t(call.k.num_pages), INT32_MAX, INT32_MIN}) {
+        SCOPED_TRACE(id);
+        const auto good = call.paging.kv_indices;
+        call.paging.kv_indices[4] = id;
+        call.upload_indices();
+        const adze_attention_desc desc = call.desc();
+        call.o.poison(), call.lse.poison();
+        EXPECT_TRUE(
+            kit::invalid(adze_attention_run(stream, &desc), "adze_attention_run", "kv_indices", std::to_string(id)));
+        EXPECT_TRUE(call.o.unchanged() && call.lse.unchanged());
+        call.paging.kv_indices = good;
+    }
+}
+
+TEST_F(AttentionContract, RunChecksItsWorkspace) {
+    adze_attention_desc desc = call.desc();
+    uint64_t bytes = 0;
+    ADZE_ASSERT_OK(adze_attention_workspace_size(call.plan, &bytes));
+    if (bytes == 0) {
+        // Split-KV shows on long sequences, if at all.
+        kit::AttentionCase c{.sequences = {{1, 7}}, .shape = {4, 2, 16, 24}, .page_size = 4, .spare_pages = 10000};
+        call = AttentionCall(context, stream, c, random, kit::normal(random));
+        desc = call.desc();
+        if (desc.workspace_bytes == 0) GTEST_SKIP() << "attention on cpu needs no workspace";
+    }
+    call.o.poison(), call.lse.poison();
+    desc.workspace_bytes -= 1;
+    EXPECT_TRUE(kit::invalid(adze_attention_run(stream, &desc), "adze_attention_run", "workspace_bytes",
+                             std::to_string(desc.workspace_bytes)));
+    desc = call.desc();
+    desc.workspace = nullptr;
+    EXPECT_TRUE(kit::invalid(adze_attention_run(stream, &desc), "adze_attention_run", "workspace"));
+    desc = call.desc();
+    desc.workspace = static_cast<char*>(desc.workspace) + 8;
+    EXPECT_TRUE(kit::invalid(adze_attention_run(stream, &desc), "adze_attention_run", "workspace"));
+    EXPECT_TRUE(call.o.unchanged() && call.lse.unchanged());
+}
+
+TEST_F(AttentionContract, PlanCreateChecksEveryField) {
+    const adze_attention_plan_desc good = kit::plan_desc(call.c);
+    const auto refuse = [&](const std::string& argument, const std::string& value, auto spoil) {
+        adze_attention_plan_desc desc = good;
+        spoil(desc);
+        adze_attention_plan* out = nullptr;
+        const std::string function = "adze_attention_plan_create";
+        const adze_status status = adze_attention_plan_create(context, &desc, &out);
+        EXPECT_TRUE(kit::refused(status, ADZE_ERROR_INVALID_ARGUMENT, function, argument, value) ||
+                    kit::refused(status, ADZE_ERROR_NOT_SUPPORTED, function, argument, value))
+            << argument << " = " << value << ": " << adze_last_error();
+        EXPECT_EQ(out, nullptr);
+    };
+    refuse("num_q_heads", "5", [](auto& d) { d.num_q_heads = 5; });
+    refuse("num_q_heads", "0", [](auto& d) { d.num_q_heads = 0; });
+    refuse("num_q_heads", "-4", [](auto& d) { d.num_q_heads = -4; });
+    refuse("num_kv_heads", "0", [](auto& d) { d.num_kv_heads = 0; });
+    refuse("num_kv_heads", "-2", [](auto& d) { d.num_kv_heads = -2; });
+    refuse("head_dim_qk", "12", [](auto& d) { d.head_dim_qk = 12; });
+    refuse("head_dim_qk", "0", [](auto& d) { d.head_dim_qk = 0; });
+    refuse("head_dim_qk", "1032", [](auto& d) { d.head_dim_qk = 1032; });
+    refuse("head_dim_v", "4", [](auto& d) { d.head_dim_v = 4; });
+    refuse("head_dim_v", "-8", [](auto& d) { d.head_dim_v = -8; });
+    refuse("page_size", "0", [](auto& d) { d.page_size = 0; });
+    refuse("page_size", "257", [](auto& d) { d.page_size = 257; });
+    refuse("causal", "2", [](auto& d) { d.causal = 2; });
+    refuse("window", "-1", [](auto& d) { d.window = -1; });
+    refuse("softmax_scale", "", [](auto& d) { d.softmax_scale = NAN; });
+    refuse("softmax_scale", "", [](auto& d) { d.softmax_scale = INFINITY; });
+    refuse("max_sequences", "0", [](auto& d) { d.max_sequences = 0; });
+    refuse("max_q_tokens", "0", [](auto& d) { d.max_q_tokens = 0; });
+    refuse("max_kv_pages", "-1", [](auto& d) { d.max_kv_pages = -1; });
+    adze_attention_plan* out = nullptr;
+    const std::string function = "adze_attention_plan_create";
+    EXPECT_TRUE(kit::invalid(adze_attention_plan_create(nullptr, &good, &out), function, "context"));
+    EXPECT_TRUE(kit::invalid(adze_attention_plan_create(context, nullptr, &out), function, "desc"));
+    EXPECT_TRUE(kit::invalid(adze_attention_plan_create(context, &good, nullptr), function, "plan"));
+    uint64_t bytes = 3;
+    EXPECT_TRUE(kit::invalid(adze_attention_workspace_size(nullptr, &bytes), "adze_attention_workspace_size", "plan"));
+    EXPECT_TRUE(
+        kit::invalid(adze_attention_workspace_size(call.plan, nullptr), "adze_attention_workspace_size", "bytes"));
+    EXPECT_EQ(bytes, 3u);
+}
+
+TEST_F(AttentionContract, PlanUpdateChecksTheBatchAndKeepsTheOldOne) {
+    const auto refuse = [&](const std::string& argument, const std::string& value, auto spoil) {
+        oracle::Paging paging = call.paging;
+        adze_attention_batch batch = kit::batch_of(paging);
+        spoil(paging, batch);
+        EXPECT_TRUE(kit::invalid(adze_attention_plan_update(call.plan, &batch, stream), "adze_attention_plan_update",
+                                 argument, value));
+    };
+    refuse("num_sequences", "4", [](auto&, auto& b) { b.num_sequences = 4; });
+    refuse("num_sequences", "-1", [](auto&, auto& b) { b.num_sequences = -1; });
+    refuse("qo_indptr", "", [](auto&, auto& b) { b.qo_indptr = nullptr; });
+    refuse("kv_indptr", "", [](auto&, auto& b) { b.kv_indptr = nullptr; });
+    refuse("kv_last_page_len", "", [](auto&, auto& b) { b.kv_last_page_len = nullptr; });
+    refuse("qo_indptr", "1", [](auto& p, auto&) { p.qo_indptr[0] = 1; });
+    refuse("kv_indptr", "1", [](auto& p, auto&) { p.kv_indptr[0] = 1; });
+    refuse("qo_indptr", "0", [](auto& p, auto&) { p.qo_indptr[2] = 0; });
+    refuse("kv_indptr", "1", [](auto& p, auto&) { p.kv_indptr[2] = 1; });
+    refuse("qo_indptr", "7", [](auto& p, auto&) { p.qo_indptr[3] = 7; });
+    refuse("kv_indptr", "7", [](auto& p, auto&) { p.kv_indptr[3] = 7; });
+    refuse("qo_indptr", "-1", [](auto& p, auto&) { p.qo_indptr[1] = -1; });
+    refuse("kv_last_page_len", "0", [](auto& p, auto&) { p.kv_last_page_len[1] = 0; });
+    refuse("kv_last_page_len", "5", [](auto& p, auto&) { p.kv_last_page_len[1] = 5; });
+    refuse("kv_last_page_len", "-1", [](auto& p, auto&) { p.kv_last_page_len[2] = -1; });
+    refuse("kv_last_page_len", "3", [](auto& p, auto&) {  // no page, yet tokens in it
+        p.kv_indptr[1] = 0;
+        p.kv_indptr[2] = 0, p.kv_last_page_len[0] = 0, p.kv_last_page_len[1] = 3;
+    });
+    const adze_attention_batch batch = kit::batch_of(call.paging);
+    const std::string function = "adze_attention_plan_update";
+    EXPECT_TRUE(kit::invalid(adze_attention_plan_update(nullptr, &batch, stream), function, "plan"));
+    EXPECT_TRUE(kit::invalid(adze_attention_plan_update(call.plan, nullptr, stream), function, "batch"));
+    EXPECT_TRUE(kit::invalid(adze_attention_plan_update(call.plan, &batch, nullptr), function, "stream"));
+    call.run(stream);
+    call.expect_close();
+}
+
+TEST_F(AttentionContract, RunBeforeAnUpdateIsAnEmptyBatchOrRefused) {
+    const kit::Plan fresh = kit::make_plan(context, kit::plan_desc(call.c));
+    adze_attention_desc desc = call.desc();
+    desc.plan = fresh;
+    call.o.poison(), call.lse.poison();
+    const adze_status status = adze_attention_run(stream, &desc);
+    EXPECT_TRUE(status == ADZE_OK || kit::refused(status, ADZE_ERROR_INVALID_STATE, "adze_attention_run", "plan"));
+    EXPECT_TRUE(call.o.unchanged() && call.lse.unchanged());
+}
+
+TEST_F(AttentionContract, AppendChecksEveryArgument) {
+    Tensor k = Tensor(ADZE_DTYPE_F32, 6, 32).fill(kit::normal(random));
+    Tensor v = Tensor(ADZE_DTYPE_F32, 6, 48).fill(kit::normal(random));
+    const adze_kv_append_desc good{sizeof good,  0, call.plan, k.view(), v.view(), call.indices.view(), call.k.view(),
+                                   call.v.view()};
+    const auto refuse = [&](const std::string& argument, const std::string& value, auto spoil) {
+        adze_kv_append_desc desc = good;
+        spoil(desc);
+        EXPECT_TRUE(kit::invalid(adze_kv_append_run(stream, &desc), "adze_kv_append_run", argument, value));
+        EXPECT_TRUE(call.k.elements.unchanged() && call.v.elements.unchanged()) << argument << " = " << value;
+    };
+    refuse("plan", "", [](auto& d) { d.plan = nullptr; });
+    refuse("reserved", "2", [](auto& d) { d.reserved = 2; });
+    refuse("k.rows", "5", [](auto& d) { d.k.rows = 5; });
+    refuse("k.columns", "31", [](auto& d) { d.k.columns = 31; });
+    refuse("k.dtype", "", [](auto& d) { d.k.dtype = ADZE_DTYPE_I32; });
+    refuse("k.data", "", [](auto& d) { d.k.data = nullptr; });
+    refuse("v.rows", "5", [](auto& d) { d.v.rows = 5; });
+    refuse("v.columns", "32", [](auto& d) { d.v.columns = 32; });
+    refuse("v.dtype", "", [](auto& d) { d.v.dtype = ADZE_DTYPE_BF16; });
+    refuse("kv_indices.columns", "2", [](auto& d) { d.kv_indices.columns = 2; });
+    refuse("kv_indices.dtype", "", [](auto& d) { d.kv_indices.dtype = ADZE_DTYPE_F32; });
+    refuse("k_cache.data", "", [](auto& d) { d.k_cache.data = nullptr; });
+    refuse("k_cache.dtype", "", [](auto& d) { d.k_cache.dtype = ADZE_DTYPE_I32; });
+    refuse("v_cache.dtype", "", [](auto& d) { d.v_cache.dtype = ADZE_DTYPE_F16; });
+    refuse("v_cache.num_pages", "", [](auto& d) { d.v_cache.num_pages = 4; });
+    refuse("kv_indices", "", [](auto& d) { d.k_cache.num_pages = d.v_cache.num_pages = 1; });
+    EXPECT_TRUE(kit::invalid(adze_kv_append_run(stream, nullptr), "adze_kv_append_run", "desc"));
+    EXPECT_TRUE(kit::invalid(adze_kv_append_run(nullptr, &good), "adze_kv_append_run", "stream"));
+}
+
+TEST_F(AttentionContract, PlanAndStreamAreOfOneContext) {
+    const kit::Context other = kit::make_context();
+    const kit::Stream foreign = kit::make_stream(other);
+    const adze_attention_desc desc = call.desc();
+    const adze_attention_batch batch = kit::batch_of(call.paging);
+    EXPECT_TRUE(kit::invalid(adze_attention_run(foreign, &desc), "adze_attention_run", "plan"));
+    EXPECT_TRUE(
+        kit::invalid(adze_attention_plan_update(call.plan, &batch, foreign), "adze_attention_plan_update", "plan"));
+}
+
+TEST_F(AttentionContract, StructSizes) {
+    const adze_attention_desc desc = call.desc();
+    kit::check_struct_size(desc, "adze_attention_run", [&](auto* d) { return adze_attention_run(stream, d); });
+    const adze_attention_batch batch = kit::batch_of(call.paging);
+    kit::check_struct_size(batch, "adze_attention_plan_update",
+                           [&](auto* d) { return adze_attention_plan_update(call.plan, d, stream); });
+    kit::check_struct_size(kit::plan_desc(call.c), "adze_attention_plan_create",
+                           [&](const adze_attention_plan_desc* d) {
+                               adze_attention_plan* raw = nullptr;
+                               const adze_status status = adze_attention_plan_create(context, d, &raw);
+                               const kit::Plan plan(raw);
+                               return status;
+                           });
+    Tensor k = Tensor(ADZE_DTYPE_F32, 6, 32).fill(kit::normal(random));
+    Tensor v = Tensor(ADZE_DTYPE_F32, 6, 48).fill(kit::normal(random));
+    const adze_kv_append_desc append{
+        sizeof append, 0, call.plan, k.view(), v.view(), call.indices.view(), call.k.view(), call.v.view()};
+    kit::check_struct_size(append, "adze_kv_append_run", [&](auto* d) { return adze_kv_append_run(stream, d); });
+}
+
+}  // namespace

@@ -1,0 +1,378 @@
+// attention against the oracle: shapes, layouts, masks, formats and adversarial logits.
+#include "kit/attention_case.h"
+
+namespace {
+
+using kit::AttentionCall;
+using kit::AttentionCase;
+using kit::Sequence;
+
+class Attention : public kit::OnMachine {
+protected:
+    void check(const AttentionCase& c, const std::function<double()>& value) {
+        SCOPED_TRACE(c);
+        AttentionCall call(context, stream, c, random, value);
+        call.run(stream);
+        call.expect_close();
+    }
+    void check(const AttentionCase& c) { check(c, kit::normal(random)); }
+
+    /// A few sequences of every kind: decode, prefill, chunk, empty, no cache, more queries than keys.
+    std::vector<Sequence> mixed(int64_t longest) {
+        std::vector<Sequence> out{{1, random.integer(1, longest)},
+                                  {0, 0},
+                                  {random.integer(2, 7), random.integer(7, std::max<int64_t>(8, longest))},
+                                  {5, 5},
+                                  {0, random.integer(1, longest)},
+                                  {1, 1},
+                                  {3, 0},
+                                  {4, 2}};
+        random.shuffle(out);
+        return out;
+    }
+};
+ADZE_ON_EACH_MACHINE(Attention);
+
+TEST_P(Attention, EveryHeadRatio) {
+    for (int ratio : {1, 2, 4, 5, 7, 8, 16}) {
+        for (int kv_heads : {1, 3}) {
+            check({.sequences = mixed(40), .shape = {ratio * kv_heads, kv_heads, 64, 64}, .page_size = 16});
+        }
+    }
+}
+
+TEST_P(Attention, EveryHeadDimension) {
+    for (auto [qk, v] : {std::pair{8, 8},
+                         {24, 24},
+                         {64, 64},
+                         {80, 80},
+                         {96, 96},
+                         {128, 128},
+                         {256, 256},
+                         {192, 128},
+                         {8, 136},
+                         {1024, 8}}) {
+        check({.sequences = mixed(37), .shape = {4, 2, qk, v}, .page_size = 16, .hnd = random.coin()});
+    }
+}
+
+TEST_P(Attention, EveryPageSizeAndItsBorders) {
+    for (int page_size : {1, 2, 3, 16, 17, 256}) {
+        std::vector<Sequence> borders;
+        for (int64_t kv_len : {1, page_size - 1, page_size, page_size + 1, 2 * page_size, 2 * page_size + 1}) {
+            if (kv_len > 0) borders.push_back({random.integer(1, std::min<int64_t>(3, kv_len)), kv_len});
+        }
+        for (bool hnd : {false, true}) {
+            check({.sequences = borders,
+                   .shape = {4, 2, 16, 24},
+                   .page_size = page_size,
+                   .hnd = hnd,
+                   .gap = random.integer(0, 3)});
+        }
+    }
+}
+
+TEST_P(Attention, EveryMixOfFormats) {
+    for (adze_dtype q : kit::kFloats) {
+        for (adze_dtype kv : kit::kFloats) {
+            for (adze_dtype o : kit::kFloats) {
+                check({.sequences = mixed(70),
+                       .shape = {4, 2, 40, 32, random.coin()},
+                       .page_size = 8,
+                       .q_dtype = q,
+                       .kv_dtype = kv,
+                       .o_dtype = o,
+                       .hnd = random.coin(),
+                       .lse = random.coin(),
+                       .gap = random.integer(0, 5)});
+            }
+        }
+    }
+}
+
+TEST_P(Attention, EveryMask) {
+    for (bool causal : {true, false}) {
+        for (int window : {0, 1, 2, 3, 15, 16, 17, 64, 1000}) {
+            check({.sequences = {{1, 33}, {20, 20}, {9, 50}, {3, 1}, {6, 4}, {1, 100}, {70, 130}},
+                   .shape = {2, 1, 16, 16, causal, window},
+                   .page_size = 16});
+        }
+    }
+}
+
+TEST_P(Attention, ExactWhenOneKeyIsVisible) {
+    // A window of one token makes o the token's own value, to the bit, wherever it lies.
+    for (adze_dtype dtype : kit::kFloats) {
+        AttentionCall call(context, stream,
+                           {.sequences = {{9, 9}, {5, 40}, {1, 17}},
+                            .shape = {6, 3, 32, 40, true, 1},
+                            .page_size = 4,
+                            .q_dtype = dtype,
+                            .kv_dtype = dtype,
+                            .o_dtype = dtype},
+                           random, kit::normal(random));
+        call.run(stream);
+        for (int s = 0; s < 3; ++s) {
+            for (int64_t i = 0; i < call.paging.qo_len(s); ++i) {
+                const auto [page, slot] = call.paging.find(s, call.paging.kv_len(s) - call.paging.qo_len(s) + i);
+                for (int h = 0; h < 6; ++h) {
+                    for (int e = 0; e < 40; ++e) {
+                        ASSERT_EQ(call.o.at(call.paging.qo_indptr[s] + i, h * 40 + e), call.v.at(page, slot, h / 2, e));
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST_P(Attention, LongSequences) {
+    for (int64_t kv_len : {1000, 4097, 20011}) {
+        check({.sequences = {{1, kv_len}, {2, 3}, {1, kv_len / 3}},
+               .shape = {2, 1, 64, 64},
+               .page_size = 16,
+               .kv_dtype = ADZE_DTYPE_BF16});
+    }
+    check({.sequences = {{1, 20000}}, .shape = {8, 1, 16, 16}, .page_size = 1});
+    check({.sequences = {{3, 9000}}, .shape = {1, 1, 32, 32, true, 4500}, .page_size = 256});
+    check({.sequences = {{150, 2500}}, .shape = {2, 1, 16, 16}, .page_size = 64, .q_dtype = ADZE_DTYPE_BF16});
+}
+
+TEST_P(Attention, ManyShortSequences) {
+    std::vector<Sequence> sequences;
+    for (int i = 0; i < 150; ++i) sequences.push_back({random.integer(0, 2), random.integer(0, 30)});
+    check({.sequences = sequences, .shape = {4, 4, 24, 24}, .page_size = 3});
+}
+
+TEST_P(Attention, QueriesBeyondTheCacheSeeNothing) {
+    // qo_len > kv_len: the first queries have negative positions. Causal, they see no key: o = 0, lse = -inf.
+    AttentionCall call(context, stream, {.sequences = {{5, 2}, {2, 0}, {1, 1}}, .shape = {2, 1, 16, 16}}, random,
+                       kit::normal(random));
+    call.run(stream);
+    call.expect_close();
+    for (int64_t row : {0, 1, 2, 5, 6}) {
+        for (int h = 0; h < 2; ++h) EXPECT_EQ(call.lse.at(row, h), -HUGE_VAL) << row;
+        for (int e = 0; e < 32; ++e) EXPECT_EQ(call.o.at(row, e), 0) << row;
+    }
+    check({.sequences = {{5, 2}, {2, 0}, {7, 6}}, .shape = {2, 1, 16, 16, false}});
+    check({.sequences = {{5, 2}, {2, 0}, {7, 6}}, .shape = {2, 1, 16, 16, false, 2}});
+    check({.sequences = {{5, 2}, {2, 0}, {7, 6}}, .shape = {2, 1, 16, 16, true, 2}});
+}
+
+TEST_P(Attention, ScalesOfTheCache) {
+    for (kit::Scales scales :
+         {kit::Scales::kTensor, kit::Scales::kHead, kit::Scales::kToken, kit::Scales::kPage, kit::Scales::kAll}) {
+        for (adze_dtype dtype : kit::kFloats) {
+            check({.sequences = mixed(50),
+                   .shape = {6, 3, 32, 24},
+                   .page_size = 5,
+                   .kv_dtype = dtype,
+                   .hnd = random.coin(),
+                   .scales = scales});
+        }
+    }
+}
+
+TEST_P(Attention, SoftmaxScaleIsTheCallers) {
+    for (double scale : {0.0, 1.0, 0.25, 0.01, 3.0, -0.5}) {
+        check({.sequences = mixed(40), .shape = {2, 2, 16, 16, true, 0, scale}});
+    }
+}
+
+TEST_P(Attention, SharedPages) {
+    // Three sequences on the same prefix of pages, as a prefix cache makes them; one page may even repeat.
+    AttentionCall call(context, stream,
+                       {.sequences = {{1, 20}, {2, 24}, {1, 17}}, .shape = {4, 2, 16, 16}, .page_size = 4}, random,
+                       kit::normal(random));
+    auto& ids = call.paging.kv_indices;
+    for (int s : {1, 2}) std::copy_n(ids.begin(), 4, ids.begin() + call.paging.kv_indptr[s]);
+    ids[1] = ids[0];
+    call.upload_indices();
+    call.run(stream);
+    call.expect_close();
+}
+
+TEST_P(Attention, AdversarialLogits) {
+    const auto shape = oracle::AttentionShape{2, 1, 8, 8, true, 0, 1.0};
+    const std::vector<Sequence> sequences{{3, 40}, {1, 700}, {1, 3}};
+    // With k = e_0 * x the logits are q_0 * x: exact products, so that only softmax itself is on trial.
+    const auto with_logits = [&](const std::function<double(int64_t)>& logit) {
+        AttentionCall call(context, stream, {.sequences = sequences, .shape = shape}, random, kit::normal(random));
+        for (int64_t r = 0; r < call.paging.tokens(); ++r) {
+            for (int i = 0; i < 16; ++i) call.q.set(r, i, i % 8 == 0 ? 1 : 0);
+        }
+        for (int s = 0; s < 3; ++s) {
+            for (int64_t t = 0; t < call.paging.kv_len(s); ++t) {
+                const auto [page, slot] = call.paging.find(s, t);
+                for (int e = 0; e < 8; ++e) call.k.elements.set(0, call.k.offset(page, slot, 0, e), e ? 0 : logit(t));
+            }
+        }
+        call.q.freeze(), call.k.elements.freeze();
+        call.run(stream);
+        call.expect_close();
+    };
+    const std::vector<std::pair<const char*, std::function<double(int64_t)>>> kinds{
+        {"plus or minus 1e4", [&](int64_t) { return random.coin() ? 1e4 : -1e4; }},
+        {"around 1e4", [&](int64_t) { return 1e4 + double(random.integer(-8, 8)); }},
+        {"around -1e4", [&](int64_t) { return -1e4 + double(random.integer(-8, 8)); }},
+        {"all equal", [](int64_t) { return 7.25; }},
+        {"all equal and very low", [](int64_t) { return -5e4; }},
+        {"all zero", [](int64_t) { return 0.0; }},
+        {"ties", [&](int64_t) { return double(random.integer(0, 1)) * 30; }},
+        {"one huge", [](int64_t t) { return t % 37 == 2 ? 3e38 : 0.0; }},
+        {"rising", [](int64_t t) { return double(t) * 2.5; }},
+        {"falling", [](int64_t t) { return double(-t) * 2.5; }},
+        {"largest and lowest", [&](int64_t) { return random.coin() ? 3.4e38 : -3.4e38; }},
+        {"subnormal", [&](int64_t) { return double(random.integer(-9, 9)) * 0x1p-149; }},
+        {"some masked by -inf", [&](int64_t t) { return t > 0 && random.coin() ? -HUGE_VAL : random.normal(); }},
+        {"just in exp's reach", [&](int64_t) { return -80 - 10 * random.uniform() + (random.coin() ? 85 : 0); }}};
+    for (const auto& [name, logit] : kinds) {
+        SCOPED_TRACE(name);
+        with_logits(logit);
+    }
+}
+
+TEST_P(Attention, LargeAndTinyInputs) {
+    check({.sequences = mixed(60), .shape = {4, 2, 64, 64}}, kit::normal(random, 30));
+    check({.sequences = mixed(60), .shape = {4, 2, 64, 64}}, kit::normal(random, 1e-3));
+    check({.sequences = mixed(60), .shape = {4, 2, 64, 64}}, kit::normal(random, 1e-39));
+    check({.sequences = mixed(60), .shape = {4, 2, 64, 64}, .kv_dtype = ADZE_DTYPE_F16}, kit::normal(random, 1e-6));
+}
+
+TEST_P(Attention, NanOfOneSequenceStaysThere) {
+    AttentionCall call(context, stream, {.sequences = {{2, 30}, {3, 40}, {1, 9}}, .shape = {4, 2, 16, 16}}, random,
+                       kit::normal(random));
+    const auto [page, slot] = call.paging.find(1, 5);
+    call.k.elements.set(0, call.k.offset(page, slot, 1, 3), NAN);
+    call.k.elements.freeze();
+    call.run(stream);
+    for (int64_t row = 0; row < 6; ++row) {
+        for (int h = 0; h < 4; ++h) {
+            const bool bad = row >= 2 && row < 5 && h >= 2;
+            EXPECT_EQ(std::isnan(call.o.at(row, h * 16)), bad) << row << ' ' << h;
+            EXPECT_EQ(std::isnan(call.lse.at(row, h)), bad) << row << ' ' << h;
+        }
+    }
+}
+
+TEST_P(Attention, CapacitiesMayBeExactlyFullOrLoose) {
+    check({.sequences = {{1, 16}, {3, 16}}, .shape = {2, 1, 16, 16}, .page_size = 16});
+    check({.sequences = mixed(50),
+           .shape = {2, 1, 16, 16},
+           .extra_rows = 0,
+           .spare_sequences = 40,
+           .spare_tokens = 1000,
+           .spare_pages = 5000});
+    check({.sequences = {}, .shape = {2, 1, 16, 16}, .spare_sequences = 3});
+    check({.sequences = {{0, 0}}, .shape = {2, 1, 16, 16}, .extra_rows = 0});
+}
+
+TEST_P(Attention, PlanFollowsItsUpdates) {
+    AttentionCall call(context, stream,
+                       {.sequences = {{4, 40}, {1, 90}, {1, 3}}, .shape = {4, 2, 16, 16}, .spare_pages = 3}, random,
+                       kit::normal(random));
+    for (int step = 0; step < 20; ++step) {
+        std::vector<Sequence> sequences;
+        for (int i = int(random.integer(0, 3)); i > 0; --i) {
+            const int64_t kv_len = random.integer(0, 48);
+            sequences.push_back({random.integer(0, 2), kv_len});
+        }
+        auto all = call.paging.kv_indices;
+        std::sort(all.begin(), all.end());
+        // Any page will do: those without tokens hold NaN, so keep to the ones that the first batch filled fully.
+        oracle::Paging next = kit::make_paging(sequences, 16, int64_t(all.size()), random);
+        const auto first = call.paging;
+        std::vector<int32_t> full{first.kv_indices[0], first.kv_indices[1], first.kv_indices[3], first.kv_indices[4]};
+        for (int32_t& id : next.kv_indices) id = random.pick(full);
+        std::swap(call.paging, next);
+        const auto indices = call.indices;
+        call.upload_indices();
+        call.update(stream);
+        call.run(stream);
+        call.expect_close();
+        std::swap(call.paging, next);
+        call.indices = indices;
+    }
+}
+
+TEST_P(Attention, ASequenceIsTheSameAloneAndAmongOthers) {
+    for (int window : {0, 700}) {
+        const std::vector<Sequence> sequences{{1, 3000}, {3, 77}, {1, 1}, {40, 90}, {2, 1000}, {1, 513}};
+        AttentionCase c{.sequences = sequences, .shape = {4, 2, 32, 32, true, window}, .kv_dtype = ADZE_DTYPE_BF16};
+        AttentionCall all(context, stream, c, random, kit::normal(random));
+        all.run(stream);
+        for (size_t s = 0; s < sequences.size(); ++s) {
+            // Alone, in a plan of its own with other capacities, and with its queries split in two where there are two.
+            for (int64_t skip : {int64_t{0}, sequences[s].qo_len / 2}) {
+                AttentionCase single = c;
+                single.sequences = {{sequences[s].qo_len - skip, sequences[s].kv_len}};
+                single.spare_pages = random.integer(0, 300);
+                AttentionCall alone(context, stream, single, random, kit::normal(random));
+                adze_attention_desc desc = all.desc();
+                const int64_t first = all.paging.qo_indptr[s] + skip;
+                desc.plan = alone.plan;
+                desc.q.data = all.q.data() + size_t(first * all.q.stride()) * 4;
+                desc.q.rows = single.sequences[0].qo_len;
+                desc.o = alone.o.poison().view();
+                desc.lse = alone.lse.poison().view();
+                alone.paging.kv_indices.assign(all.paging.kv_indices.begin() + all.paging.kv_indptr[s],
+                                               all.paging.kv_indices.begin() + all.paging.kv_indptr[s + 1]);
+                alone.upload_indices();
+                desc.kv_indices = alone.indices.view();
+                desc.workspace = alone.workspace.data(), desc.workspace_bytes = alone.workspace.bytes();
+                ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
+                for (int64_t i = 0; i < single.sequences[0].qo_len; ++i) {
+                    ASSERT_EQ(alone.o.row_bytes(i), all.o.row_bytes(first + i)) << "sequence " << s << " query " << i;
+                    ASSERT_EQ(alone.lse.row_bytes(i), all.lse.row_bytes(first + i)) << s << ' ' << i;
+                }
+            }
+        }
+    }
+}
+
+TEST_P(Attention, OffsetsBeyondTwoToThe31) {
+    // Few pages, far apart: the last one begins beyond 2^31 elements and 2^33 bytes.
+    AttentionCase c{.sequences = {{2, 11}, {1, 8}}, .shape = {2, 1, 16, 16}, .page_size = 4};
+    AttentionCall call(context, stream, c, random, kit::normal(random));
+    constexpr int64_t stride = (int64_t{1} << 29) + 8;
+    const int64_t pages = call.k.num_pages;
+    ASSERT_GT((pages - 1) * stride, int64_t{1} << 31);
+    const kit::Sparse k(size_t(pages * stride) * 4), v(size_t(pages * stride) * 4);
+    adze_attention_desc desc = call.desc();
+    for (int64_t p = 0; p < pages; ++p) {
+        std::memcpy(k.data() + size_t(p * stride) * 4, call.k.elements.data() + size_t(call.k.offset(p, 0, 0, 0)) * 4,
+                    256);
+        std::memcpy(v.data() + size_t(p * stride) * 4, call.v.elements.data() + size_t(call.v.offset(p, 0, 0, 0)) * 4,
+                    256);
+    }
+    const auto adopt = [&](const kit::Sparse& memory) {
+        return kit::make<kit::Buffer>([&](adze_buffer** out) {
+            return adze_buffer_adopt(context, memory.data(), uint64_t(pages * stride) * 4, out);
+        });
+    };
+    const kit::Buffer k_buffer = adopt(k), v_buffer = adopt(v);
+    desc.k.data = adze_buffer_data(k_buffer), desc.k.page_stride = stride;
+    desc.v.data = adze_buffer_data(v_buffer), desc.v.page_stride = stride;
+    call.o.poison(), call.lse.poison();
+    ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
+    call.expect_close();
+}
+
+TEST_P(Attention, DISABLED_FullSweep) {
+    for (int round = 0; round < 600; ++round) {
+        const int kv_heads = int(random.integer(1, 4));
+        const int window = random.coin() ? 0 : int(random.integer(1, 300));
+        check({.sequences = mixed(random.integer(9, 600)),
+               .shape = {kv_heads * int(random.integer(1, 8)), kv_heads, int(random.integer(1, 20)) * 8,
+                         int(random.integer(1, 20)) * 8, random.coin(), window},
+               .page_size = int(random.integer(1, 256)),
+               .q_dtype = random.pick(kit::kFloats),
+               .kv_dtype = random.pick(kit::kFloats),
+               .o_dtype = random.pick(kit::kFloats),
+               .hnd = random.coin(),
+               .lse = random.coin(),
+               .scales = kit::Scales(random.integer(0, 5)),
+               .gap = random.integer(0, 9)});
+    }
+}
+
+}  // namespace

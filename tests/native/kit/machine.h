@@ -1,0 +1,112 @@
+// Contexts, streams and the fixture that runs a test on every instruction set and several thread counts.
+#pragma once
+#include <adze/adze.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kit/random.h"
+
+namespace kit {
+
+/// A handle that is destroyed with its owner; a refused destruction is a failure.
+template <class T, adze_status (*Destroy)(T*)>
+class Handle {
+public:
+    Handle() = default;
+    explicit Handle(T* raw) : raw_(raw) {}
+    Handle(Handle&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+    Handle& operator=(Handle&& other) noexcept {
+        std::swap(raw_, other.raw_);
+        return *this;
+    }
+    ~Handle() { EXPECT_EQ(Destroy(raw_), ADZE_OK) << adze_last_error(); }
+    operator T*() const { return raw_; }
+    T* release() { return std::exchange(raw_, nullptr); }
+
+private:
+    T* raw_ = nullptr;
+};
+using Context = Handle<adze_context, adze_context_destroy>;
+using Stream = Handle<adze_stream, adze_stream_destroy>;
+using Buffer = Handle<adze_buffer, adze_buffer_destroy>;
+using Event = Handle<adze_event, adze_event_destroy>;
+using Graph = Handle<adze_graph, adze_graph_destroy>;
+using Weight = Handle<adze_weight, adze_weight_destroy>;
+using Plan = Handle<adze_attention_plan, adze_attention_plan_destroy>;
+
+#define ADZE_ASSERT_OK(call) ASSERT_EQ((call), ADZE_OK) << adze_last_error()
+#define ADZE_EXPECT_OK(call) EXPECT_EQ((call), ADZE_OK) << adze_last_error()
+
+/// For creations that a test takes for granted.
+template <class H, class Create>
+H make(const Create& create) {
+    std::remove_pointer_t<decltype(H().release())>* raw = nullptr;
+    if (const adze_status status = create(&raw); status != ADZE_OK) {
+        ADD_FAILURE() << adze_status_name(status) << ": " << adze_last_error();
+    }
+    return H(raw);
+}
+
+struct Machine {
+    adze_cpu_isa isa = ADZE_CPU_ISA_AUTO;
+    int threads = 0;
+};
+inline std::string name_of(const Machine& machine) {
+    constexpr const char* names[] = {"auto", "portable", "avx2", "avx512"};
+    return names[machine.isa] + std::string("_threads") + std::to_string(machine.threads);
+}
+
+inline adze_context_desc describe(const Machine& machine) {
+    return {sizeof(adze_context_desc), ADZE_BACKEND_CPU, 0, machine.threads, machine.isa, 0};
+}
+inline Context make_context(const Machine& machine = {}) {
+    const adze_context_desc desc = describe(machine);
+    return make<Context>([&](adze_context** out) { return adze_context_create(&desc, out); });
+}
+inline Stream make_stream(adze_context* context) {
+    return make<Stream>([&](adze_stream** out) { return adze_stream_create(context, out); });
+}
+
+/// A context, a stream and a generator. An instruction set that this machine or build lacks is a visible skip.
+class OnMachine : public testing::TestWithParam<Machine> {
+protected:
+    void SetUp() override {
+        const adze_context_desc desc = describe(GetParam());
+        adze_context* raw = nullptr;
+        const adze_status status = adze_context_create(&desc, &raw);
+        if (status == ADZE_ERROR_UNAVAILABLE || status == ADZE_ERROR_NOT_SUPPORTED) GTEST_SKIP() << adze_last_error();
+        ASSERT_EQ(status, ADZE_OK) << adze_last_error();
+        context = Context(raw);
+        stream = make_stream(context);
+    }
+
+    Context context;
+    Stream stream;
+    Random random = Random::of_this_test();
+};
+
+/// The same on the default machine, for what does not depend on it.
+class OnCpu : public testing::Test {
+protected:
+    Context context = make_context({ADZE_CPU_ISA_AUTO, 2});
+    Stream stream = make_stream(context);
+    Random random = Random::of_this_test();
+};
+
+inline const std::vector<Machine> kMachines{{ADZE_CPU_ISA_PORTABLE, 1}, {ADZE_CPU_ISA_PORTABLE, 3},
+                                            {ADZE_CPU_ISA_AVX2, 1},     {ADZE_CPU_ISA_AVX2, 2},
+                                            {ADZE_CPU_ISA_AVX512, 1},   {ADZE_CPU_ISA_AVX512, 5}};
+/// One of each instruction set, for slow tests.
+inline const std::vector<Machine> kIsas{{ADZE_CPU_ISA_PORTABLE, 2}, {ADZE_CPU_ISA_AVX2, 2}, {ADZE_CPU_ISA_AVX512, 2}};
+
+#define ADZE_ON_EACH_MACHINE(suite)                                         \
+    INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::ValuesIn(kit::kMachines), \
+                             [](const auto& info) { return kit::name_of(info.param); })
+#define ADZE_ON_EACH_ISA(suite)                                         \
+    INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::ValuesIn(kit::kIsas), \
+                             [](const auto& info) { return kit::name_of(info.param); })
+
+}  // namespace kit

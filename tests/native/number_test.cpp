@@ -1,0 +1,130 @@
+// The oracle's number formats against the processor's float32, then kernels/numeric against the oracle.
+#include "oracle/number.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "kit/random.h"
+#include "numeric/bf16.h"
+#include "numeric/f16.h"
+
+namespace {
+
+using oracle::decode;
+using oracle::encode;
+
+TEST(Number, OracleAgreesWithFloat32) {
+    kit::Random random = kit::Random::of_this_test();
+    for (int i = 0; i < 200'000; ++i) {
+        const uint32_t bits = uint32_t(random.next());
+        const float value = std::bit_cast<float>(bits);
+        if (std::isnan(value)) {
+            ASSERT_TRUE(std::isnan(decode(bits, oracle::kF32)));
+        } else {
+            ASSERT_EQ(decode(bits, oracle::kF32), double(value));
+            ASSERT_EQ(encode(value, oracle::kF32), bits);
+        }
+        const double precise = std::ldexp(random.normal(), int(random.integer(-160, 140)));
+        ASSERT_EQ(encode(precise, oracle::kF32), std::bit_cast<uint32_t>(float(precise))) << precise;
+    }
+}
+
+TEST(Number, OracleKnowsTheFormatsLandmarks) {
+    EXPECT_EQ(encode(1, oracle::kF16), 0x3c00u);
+    EXPECT_EQ(encode(65504, oracle::kF16), 0x7bffu);
+    EXPECT_EQ(encode(65519.99, oracle::kF16), 0x7bffu);
+    EXPECT_EQ(encode(65520, oracle::kF16), 0x7c00u);
+    EXPECT_EQ(encode(0x1p-24, oracle::kF16), 0x0001u);
+    EXPECT_EQ(encode(0x1p-25, oracle::kF16), 0x0000u);
+    EXPECT_EQ(encode(0x1.8p-24, oracle::kF16), 0x0002u);
+    EXPECT_EQ(encode(-0.0, oracle::kF16), 0x8000u);
+    EXPECT_EQ(encode(1, oracle::kBf16), 0x3f80u);
+    EXPECT_EQ(encode(1 + 0x1p-8, oracle::kBf16), 0x3f80u);
+    EXPECT_EQ(encode(1 + 3 * 0x1p-8, oracle::kBf16), 0x3f82u);
+    EXPECT_EQ(encode(-HUGE_VAL, oracle::kBf16), 0xff80u);
+    EXPECT_EQ(oracle::kF16.largest(), 65504);
+    EXPECT_EQ(oracle::kF32.smallest(), 0x1p-149);
+}
+
+template <class T>
+T from_float(float value);
+template <>
+adze::bf16 from_float<adze::bf16>(float value) {
+    return adze::to_bf16(value);
+}
+template <>
+adze::f16 from_float<adze::f16>(float value) {
+    return adze::to_f16(value);
+}
+
+template <class T>
+void check_decode(oracle::Format format) {
+    for (uint32_t bits = 0; bits < 65536; ++bits) {
+        const float value = adze::to_float(T{uint16_t(bits)});
+        const double expected = decode(bits, format);
+        if (std::isnan(expected)) {
+            ASSERT_TRUE(std::isnan(value)) << bits;
+            ASSERT_TRUE(std::isnan(adze::to_float(from_float<T>(value)))) << bits;
+        } else {
+            ASSERT_EQ(std::bit_cast<uint32_t>(value), std::bit_cast<uint32_t>(float(expected))) << bits;
+            ASSERT_EQ(from_float<T>(value).bits, bits);
+        }
+    }
+}
+
+template <class T>
+void check_encode(float value, oracle::Format format) {
+    const uint16_t bits = from_float<T>(value).bits;
+    if (std::isnan(value)) {
+        ASSERT_TRUE(std::isnan(decode(bits, format)));
+    } else {
+        ASSERT_EQ(bits, encode(value, format)) << std::hexfloat << value;
+    }
+}
+
+/// Every border between two neighbours, where ties go to even, and the floats on both sides of it.
+template <class T>
+void check_ties(oracle::Format format) {
+    for (uint32_t bits = 0; bits < format.infinity(); ++bits) {
+        const double next = bits + 1 == format.infinity() ? 2 * std::ldexp(1, format.bias()) : decode(bits + 1, format);
+        const double middle = (decode(bits, format) + next) / 2;
+        if (float(middle) != middle) continue;  // below float32's subnormals
+        for (float sign : {1.0f, -1.0f}) {
+            const float tie = sign * float(middle);
+            for (float value : {tie, std::nextafterf(tie, 0.0f), std::nextafterf(tie, sign * HUGE_VALF)}) {
+                check_encode<T>(value, format);
+            }
+        }
+    }
+}
+
+template <class T>
+void check_samples(oracle::Format format) {
+    kit::Random random = kit::Random::of_this_test();
+    for (int i = 0; i < 500'000; ++i) check_encode<T>(std::bit_cast<float>(uint32_t(random.next())), format);
+    for (uint32_t bits : {0u, 0x80000000u, 1u, 0x7f800000u, 0xff800000u, 0x7f800001u, 0x7fffffffu, 0xffc00000u}) {
+        check_encode<T>(std::bit_cast<float>(bits), format);
+    }
+}
+
+TEST(Number, Bf16DecodesEveryPattern) {
+    check_decode<adze::bf16>(oracle::kBf16);
+}
+TEST(Number, F16DecodesEveryPattern) {
+    check_decode<adze::f16>(oracle::kF16);
+}
+TEST(Number, Bf16RoundsEveryTieToEven) {
+    check_ties<adze::bf16>(oracle::kBf16);
+}
+TEST(Number, F16RoundsEveryTieToEven) {
+    check_ties<adze::f16>(oracle::kF16);
+}
+TEST(Number, Bf16EncodesSamples) {
+    check_samples<adze::bf16>(oracle::kBf16);
+}
+TEST(Number, F16EncodesSamples) {
+    check_samples<adze::f16>(oracle::kF16);
+}
+
+}  // namespace
