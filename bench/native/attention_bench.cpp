@@ -71,14 +71,12 @@ private:
 
 void decode(benchmark::State& state, adze_dtype dtype) {
     AttentionWork work(int(state.range(0)), 1, state.range(1), dtype);
-    for (auto _ : state) work.run();
-    report(state, work.bytes, work.flops);
+    measure(state, work.bytes, work.flops, [&] { work.run(); });
 }
 
 void prefill(benchmark::State& state, adze_dtype dtype) {
     AttentionWork work(1, state.range(0), state.range(0), dtype);
-    for (auto _ : state) work.run();
-    report(state, work.bytes, work.flops);
+    measure(state, work.bytes, work.flops, [&] { work.run(); });
 }
 
 void configure(benchmark::internal::Benchmark* bench) {

@@ -13,8 +13,7 @@ void rms_norm(benchmark::State& state) {
     const Array x(ADZE_DTYPE_F32, M, D), residual(ADZE_DTYPE_F32, M, D), weight(ADZE_DTYPE_F32, 1, D),
         y(ADZE_DTYPE_F32, M, D);
     const adze_rms_norm_desc desc{sizeof desc, 1e-5f, x.view(), weight.view(), residual.view(), y.view()};
-    for (auto _ : state) ADZE_BENCH_CHECK(adze_rms_norm_run(stream(), &desc));
-    report(state, double(4 * x.bytes()), 0);
+    measure(state, double(4 * x.bytes()), 0, [&] { ADZE_BENCH_CHECK(adze_rms_norm_run(stream(), &desc)); });
 }
 
 void rope(benchmark::State& state) {
@@ -23,16 +22,14 @@ void rope(benchmark::State& state) {
     Array positions(ADZE_DTYPE_I32, 1, M);
     positions.fill(0);
     const adze_rope_desc desc{sizeof desc, 128, x.view(), positions.view(), frequencies.view()};
-    for (auto _ : state) ADZE_BENCH_CHECK(adze_rope_run(stream(), &desc));
-    report(state, double(2 * x.bytes()), 0);
+    measure(state, double(2 * x.bytes()), 0, [&] { ADZE_BENCH_CHECK(adze_rope_run(stream(), &desc)); });
 }
 
 void silu_gate(benchmark::State& state) {
     const int64_t M = state.range(0), D = 14336;
     const Array gate(ADZE_DTYPE_F32, M, D), up(ADZE_DTYPE_F32, M, D), y(ADZE_DTYPE_F32, M, D);
     const adze_silu_gate_desc desc{sizeof desc, 0, gate.view(), up.view(), y.view()};
-    for (auto _ : state) ADZE_BENCH_CHECK(adze_silu_gate_run(stream(), &desc));
-    report(state, double(3 * y.bytes()), 0);
+    measure(state, double(3 * y.bytes()), 0, [&] { ADZE_BENCH_CHECK(adze_silu_gate_run(stream(), &desc)); });
 }
 
 void embedding(benchmark::State& state) {
@@ -43,8 +40,7 @@ void embedding(benchmark::State& state) {
     for (size_t m = 0; m < rows.size(); ++m) rows[m] = int32_t(m * 7919 % 32000);
     ids.write(rows.data());
     const adze_embedding_desc desc{sizeof desc, 0, ids.view(), table.view(), y.view()};
-    for (auto _ : state) ADZE_BENCH_CHECK(adze_embedding_run(stream(), &desc));
-    report(state, 1.5 * double(y.bytes()), 0);
+    measure(state, 1.5 * double(y.bytes()), 0, [&] { ADZE_BENCH_CHECK(adze_embedding_run(stream(), &desc)); });
 }
 
 void configure(benchmark::internal::Benchmark* bench) {

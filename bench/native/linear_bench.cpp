@@ -6,9 +6,7 @@ namespace {
 
 void linear(benchmark::State& state, adze_dtype w_dtype, int64_t N, int64_t K) {
     LinearWork work(state.range(0), N, K, w_dtype);
-    copy_ceiling(), fma_ceiling(Session::get().architecture());
-    for (auto _ : state) work.run();
-    report(state, work.bytes, work.flops);
+    measure(state, work.bytes, work.flops, [&] { work.run(); });
 }
 
 const int registered = [] {

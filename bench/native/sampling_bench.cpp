@@ -22,9 +22,9 @@ void sampling(benchmark::State& state, adze_sampling_params params) {
     const adze_sampling_desc desc{
         sizeof desc, 0,          logits.view(),    static_cast<const adze_sampling_params*>(device.data()),
         {},          ids.view(), workspace.data(), workspace.bytes()};
-    for (auto _ : state) ADZE_BENCH_CHECK(adze_sampling_run(Session::get().stream(), &desc));
-    report(state, double(logits.bytes()), 0);
-    state.counters["rows/s"] = benchmark::Counter(double(B * state.iterations()), benchmark::Counter::kIsRate);
+    measure(state, double(logits.bytes()), 0,
+            [&] { ADZE_BENCH_CHECK(adze_sampling_run(Session::get().stream(), &desc)); });
+    state.SetItemsProcessed(B * state.iterations());  // rows
 }
 
 void configure(benchmark::internal::Benchmark* bench) {

@@ -3,6 +3,7 @@
 #include <adze/adze.h>
 #include <benchmark/benchmark.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -86,16 +87,20 @@ private:
     adze_tensor view_{};
 };
 
-/// Reports bytes/s and FLOP/s of the work of one iteration, and their shares of the ceilings.
-inline void report(benchmark::State& state, double bytes, double flops) {
-    const double iterations = double(state.iterations());
+/// Times `work`, and reports its bytes/s and FLOP/s (where there are any) and their shares of the ceilings.
+template <class Work>
+void measure(benchmark::State& state, double bytes, double flops, const Work& work) {
     using benchmark::Counter;
-    const auto rate = Counter::kIsRate;
-    state.counters["bytes/s"] = Counter(bytes * iterations, rate, Counter::kIs1000);
-    state.counters["of_copy"] = Counter(bytes * iterations / copy_ceiling(), rate);
+    const double copy = copy_ceiling(), fma = flops == 0 ? 0 : fma_ceiling(Session::get().architecture());
+    const auto start = std::chrono::steady_clock::now();
+    for (auto _ : state) work();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double runs_per_second = double(state.iterations()) / seconds;
+    state.counters["bytes/s"] = Counter(bytes * runs_per_second, Counter::kDefaults, Counter::kIs1000);
+    state.counters["of_copy"] = bytes * runs_per_second / copy;
     if (flops == 0) return;
-    state.counters["FLOP/s"] = Counter(flops * iterations, rate, Counter::kIs1000);
-    state.counters["of_fma"] = Counter(flops * iterations / fma_ceiling(Session::get().architecture()), rate);
+    state.counters["FLOP/s"] = Counter(flops * runs_per_second, Counter::kDefaults, Counter::kIs1000);
+    state.counters["of_fma"] = flops * runs_per_second / fma;
 }
 
 }  // namespace bench

@@ -59,7 +59,7 @@ internal sealed class AddedTokenMatcher
             if (token!.SingleWord && !IsSingleWord(text, start, end))
                 continue;
             if (token.LStrip)
-                start = Math.Max(done, text[..start].TrimEnd().Length);
+                start = text[..start].TrimEnd().Length;
             if (token.RStrip)
                 end = text.Length - text[end..].TrimStart().Length;
             if (done < start)

@@ -40,11 +40,11 @@ internal sealed class Bpe
     /// <summary>Encodes a piece whose bytes are spelled in the byte alphabet.</summary>
     public void EncodeBytes(ReadOnlySpan<char> piece, EncodeScratch scratch)
     {
-        Span<byte> room = scratch.Utf8(piece.Length * 3);
+        Span<byte> room = scratch.Utf8(checked(piece.Length * 3));
         ReadOnlySpan<byte> bytes = room[..Encoding.UTF8.GetBytes(piece, room)];
         if (IgnoreMerges)
         {
-            Span<byte> spelled = scratch.Spelled(bytes.Length * 2);
+            Span<byte> spelled = scratch.Spelled(checked(bytes.Length * 2));
             if (TryWhole(spelled[..ByteAlphabet.Spell(bytes, spelled)], scratch))
                 return;
         }
@@ -68,7 +68,7 @@ internal sealed class Bpe
     {
         if (IgnoreMerges)
         {
-            Span<byte> room = scratch.Utf8(piece.Length * 3);
+            Span<byte> room = scratch.Utf8(checked(piece.Length * 3));
             if (TryWhole(room[..Encoding.UTF8.GetBytes(piece, room)], scratch))
                 return;
         }

@@ -73,6 +73,19 @@ public class TokenizerTests
         Assert.Equal("a", tokenizer.Decode(tokenizer.Encode("a<|end|>"), skipSpecialTokens: true));
     }
 
+    /// <summary>No golden: the reference itself picks one by the order of a hash map, another in each run.</summary>
+    [Fact]
+    public void OfTokensThatLookTheSameTheSpecialOneIsFoundThenTheFirst()
+    {
+        Tokenizer tokenizer = Build.Parse("""
+            {"normalizer":{"type":"Lowercase"},
+             "added_tokens":[{"id":1,"content":"THE","normalized":true},{"id":2,"content":"The","normalized":true,"special":true},
+               {"id":3,"content":"OF","normalized":true},{"id":4,"content":"Of","normalized":true}],
+             "model":{"type":"BPE","vocab":{"a":0},"merges":[]}}
+            """);
+        Assert.Equal([2, 0, 3], tokenizer.Encode("theaoF"));
+    }
+
     [Fact]
     public void IdsThatTheVocabularyLacksAddNothing()
     {
