@@ -92,6 +92,7 @@ public sealed class ProcessTests
     public void A_refusal_has_its_exit_code()
     {
         Cli.RunProcess(Cli.Command("generate", "--model", "/no/such", "--prompt", "a")).ExpectRefusal(2, "/no/such");
-        Cli.RunProcess(Cli.Command("generate", "--model", Cli.Odd, "--prompt", "a", "--backend", "sim")).ExpectRefusal(3, "sim");
+        Cli.RunProcess(Cli.Command("generate", "--model", Cli.Odd, "--prompt", "a", "--backend", "sim"))
+            .ExpectRefusal(3, "sim");
     }
 }
