@@ -148,8 +148,22 @@ public sealed class ValidatorTests(OddModel odd) : IClassFixture<OddModel>
         Assert.True(Validator.Run(model, s_reference, new ValidationOptions { MaxHeldOut = 1 }).Passed);
         Assert.Null(Validator.Run(model, s_reference, new ValidationOptions { MaxHeldOut = 0 }).HeldOut);
 
-        static string Line(string text) =>
-            $$"""{"prompt": "Once upon", "answer": {{System.Text.Json.JsonSerializer.Serialize(text)}}}""";
+        static string Line(string text) => HeldOutLine("Once upon", text);
+    }
+
+    [Fact]
+    public void An_answer_that_only_the_context_ends_does_not_count()
+    {
+        string prompt = string.Concat(Enumerable.Repeat("many words ", 20));
+        int context = odd.Model.Encode(prompt).Length + 5; // room for the reference, too
+        string answer = Output.Of(odd.Model, new GenerationRequest(prompt) { MaxTokens = 5 }).Text(0);
+        using ModelCopy copy = new(Repository.Odd);
+        copy.Edit("config.json", "\"max_position_embeddings\": 256", $"\"max_position_embeddings\": {context}");
+        File.WriteAllText(copy["heldout.jsonl"], HeldOutLine(prompt, answer));
+        using LanguageModel model = LanguageModel.Load(copy.Directory, OddModel.Small);
+        Output output = Output.Of(model, new GenerationRequest(prompt));
+        Assert.Equal((answer, FinishReason.ContextLimit), (output.Text(0), output.Reasons[0]));
+        Assert.Equal(0, Validator.Run(model, s_reference).HeldOut!.Right);
     }
 
     [Fact]
@@ -184,6 +198,9 @@ public sealed class ValidatorTests(OddModel odd) : IClassFixture<OddModel>
         Assert.Equal(odd.Model.NumPages, odd.Model.FreePages);
         Assert.NotEmpty(Output.Of(odd.Model, new GenerationRequest("a") { MaxTokens = 2 }).Tokens(0));
     }
+
+    private static string HeldOutLine(string prompt, string answer) =>
+        $$"""{"prompt": "{{prompt}}", "answer": {{System.Text.Json.JsonSerializer.Serialize(answer)}}}""";
 
     private void Refuse(string path, string message) => Assert.Contains(message,
         Assert.Throws<ModelFormatException>(() => Validator.Run(odd.Model, path)).Message, StringComparison.Ordinal);
