@@ -94,6 +94,11 @@ public sealed class GenerateTests
         }
     }
 
+    [Fact]
+    public void A_prompt_that_begins_with_an_at_sign_is_no_file_of_arguments() =>
+        Assert.StartsWith("@file", Cli.Run(
+            "generate", "--model", Cli.Odd, "--prompt", "@file", "--echo", "--max-tokens", "1").Out, StringComparison.Ordinal);
+
     [Theory]
     [InlineData("@file")]
     [InlineData("-1 and --2")]
