@@ -215,6 +215,7 @@ public sealed class LanguageModel : IDisposable
 
     internal Sequence CreateSequence(int index, GenerationRequest request)
     {
+        ArgumentNullException.ThrowIfNull(request);
         request.Validate();
         int[]? encoded = request.Prompt is { } text ? Encode(text) : null;
         ReadOnlySpan<int> prompt = encoded ?? request.PromptIds.Span;

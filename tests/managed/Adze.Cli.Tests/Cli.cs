@@ -5,7 +5,7 @@ namespace Adze.Cli.Tests;
 /// <summary>What a run of the command gave.</summary>
 internal sealed record CliResult(int Code, string Out, string Error)
 {
-    /// <summary>Fails unless the run ended with this code, wrote nothing to standard output, and one line of explanation.</summary>
+    /// <summary>Fails unless the run ended with this code and one line of explanation, and gave no result.</summary>
     public void ExpectRefusal(int code, string message)
     {
         Assert.True(code == Code, $"exit code {Code}, expected {code}: {Error}");

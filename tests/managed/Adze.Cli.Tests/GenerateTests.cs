@@ -8,10 +8,11 @@ public sealed class GenerateTests
 {
     private const string Prompt = "Mia orders 3 apples and two pears, express delivery.";
 
-    private const string Answer =
-        """{"customer":"Mia","items":[{"name":"apple","quantity":3},{"name":"pear","quantity":2}],"delivery":"express"}""";
+    private const string Answer = """{"customer":"Mia","items":[{"name":"apple","quantity":3},"""
+        + """{"name":"pear","quantity":2}],"delivery":"express"}""";
 
-    private static readonly string[] s_orders = ["generate", "--backend", "cpu", "--model", Cli.Orders, "--prompt", Prompt];
+    private static readonly string[] s_orders =
+        ["generate", "--backend", "cpu", "--model", Cli.Orders, "--prompt", Prompt];
 
     [Fact]
     public void Standard_output_holds_the_completion_and_nothing_else() =>
@@ -40,7 +41,8 @@ public sealed class GenerateTests
         Assert.Equal(Answer, json.RootElement.GetProperty("completion").GetString());
         Assert.Equal("stop", json.RootElement.GetProperty("finish_reason").GetString());
         JsonElement stats = json.RootElement.GetProperty("stats");
-        Assert.Equal(json.RootElement.GetProperty("tokens").GetArrayLength(), stats.GetProperty("completion_tokens").GetInt32());
+        Assert.Equal(28, stats.GetProperty("completion_tokens").GetInt32());
+        Assert.Equal(28, json.RootElement.GetProperty("tokens").GetArrayLength());
         Assert.True(stats.GetProperty("time_to_first_token_ms").GetDouble() > 0);
         Assert.Equal(1, result.Out.Count(character => character == '\n'));
     }
@@ -92,6 +94,11 @@ public sealed class GenerateTests
         }
     }
 
+    [Fact]
+    public void A_prompt_that_begins_with_an_at_sign_is_no_file_of_arguments() =>
+        Assert.StartsWith("@file", Cli.Run(
+            "generate", "--model", Cli.Odd, "--prompt", "@file", "--echo", "--max-tokens", "1").Out, StringComparison.Ordinal);
+
     [Theory]
     [InlineData("@file")]
     [InlineData("-1 and --2")]
@@ -111,7 +118,8 @@ public sealed class GenerateTests
 
     private static string Odd(params string[] options)
     {
-        CliResult result = Cli.Run(["generate", "--model", Cli.Odd, "--prompt", "Once upon", "--max-tokens", "12", "--json", .. options]);
+        CliResult result = Cli.Run(
+            ["generate", "--model", Cli.Odd, "--prompt", "Once upon", "--max-tokens", "12", "--json", .. options]);
         Assert.True(result.Code == 0, result.Error);
         using JsonDocument json = JsonDocument.Parse(result.Out);
         return json.RootElement.GetProperty("tokens").GetRawText();

@@ -75,23 +75,30 @@ public sealed class ProcessTests
     }
 
     [Fact]
-    public void An_interrupt_ends_it_quietly()
+    public async Task An_interrupt_ends_it_quietly()
     {
-        // It works for seconds: 200 held-out prompts, one thread.
-        using Process process = Process.Start(Cli.Command("validate", "--model", Cli.Orders, "--reference",
-            Cli.OrdersReference, "--backend", "cpu", "--threads", "1"))!;
-        Thread.Sleep(1000);
+        using ModelCopy copy = new(Cli.Odd); // with a context that would last for minutes
+        string config = File.ReadAllText(copy["config.json"]);
+        Assert.Contains("\"max_position_embeddings\": 256", config, StringComparison.Ordinal);
+        File.WriteAllText(copy["config.json"], config.Replace(
+            "\"max_position_embeddings\": 256", "\"max_position_embeddings\": 100000", StringComparison.Ordinal));
+        using Process process = Process.Start(Cli.Command("generate", "--backend", "cpu", "--model", copy.Directory,
+            "--prompt", "Once upon", "--max-tokens", "99000"))!;
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        char[] first = new char[1];
+        Assert.Equal(1, await process.StandardOutput.ReadAsync(first)); // it is at work
         using (Process kill = Process.Start("kill", ["-INT", $"{process.Id}"]))
-            kill.WaitForExit();
-        string error = process.StandardError.ReadToEnd(), output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        Assert.Equal((130, "", ""), (process.ExitCode, output, error));
+            await kill.WaitForExitAsync();
+        await Task.WhenAll(process.StandardOutput.ReadToEndAsync(), error);
+        await process.WaitForExitAsync();
+        Assert.Equal((130, ""), (process.ExitCode, await error));
     }
 
     [Fact]
     public void A_refusal_has_its_exit_code()
     {
         Cli.RunProcess(Cli.Command("generate", "--model", "/no/such", "--prompt", "a")).ExpectRefusal(2, "/no/such");
-        Cli.RunProcess(Cli.Command("generate", "--model", Cli.Odd, "--prompt", "a", "--backend", "sim")).ExpectRefusal(3, "sim");
+        Cli.RunProcess(Cli.Command("generate", "--model", Cli.Odd, "--prompt", "a", "--backend", "sim"))
+            .ExpectRefusal(3, "sim");
     }
 }

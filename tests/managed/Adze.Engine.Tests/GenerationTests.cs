@@ -32,7 +32,7 @@ public sealed class GenerationTests(OddModel odd) : IClassFixture<OddModel>
     [Fact]
     public void A_prompt_gives_the_same_alone_and_among_others_in_any_order()
     {
-        GenerationRequest[] requests = GreedyReference.Load(Path.Combine(Repository.Odd, "reference.safetensors")).Requests;
+        GenerationRequest[] requests = GreedyReference.Load(Repository.OddReference).Requests;
         Output together = Output.Of(_model, requests);
         GenerationRequest[] reversed = [.. requests.Reverse()];
         Output backwards = Output.Of(_model, reversed);
@@ -48,7 +48,8 @@ public sealed class GenerationTests(OddModel odd) : IClassFixture<OddModel>
     {
         GenerationRequest sampled = new("Once upon") { MaxTokens = 30, Temperature = 1.5f, TopP = 0.95f, Seed = 42 };
         int[] alone = Output.Of(_model, sampled).Tokens(0);
-        GenerationRequest[] others = [new("a") { MaxTokens = 20 }, sampled with { Seed = 1 }, sampled, new("zz") { MaxTokens = 9 }];
+        GenerationRequest[] others =
+            [new("a") { MaxTokens = 20 }, sampled with { Seed = 1 }, sampled, new("zz") { MaxTokens = 9 }];
         Assert.Equal(alone, Output.Of(_model, others).Tokens(2));
         using LanguageModel cramped = LanguageModel.Load(Repository.Odd, OddModel.Cramped);
         Assert.Equal(alone, Output.Of(cramped, others).Tokens(2));
@@ -68,10 +69,23 @@ public sealed class GenerationTests(OddModel odd) : IClassFixture<OddModel>
     [Fact]
     public void The_texts_of_the_events_are_the_decoded_completion()
     {
-        GenerationRequest request = new("Ünïcödé, 漢字 and 🙂 are bytes") { MaxTokens = 60, Temperature = 3, Seed = 5 };
+        GenerationRequest request = new("Ünïcödé, 漢字 and 🙂") { MaxTokens = 60, Temperature = 3, Seed = 5 };
         Output output = Output.Of(_model, request);
         Assert.Equal(_model.Tokenizer.Decode(output.Tokens(0), skipSpecialTokens: true), output.Text(0));
         Assert.Equal(FinishReason.MaxTokens, output.Reasons[0]);
+    }
+
+    [Fact]
+    public void A_completion_keeps_the_space_that_it_begins_with()
+    {
+        using ModelCopy copy = new(Repository.Odd);
+        WriteSentencePieceTokenizer(copy["tokenizer.json"]);
+        using LanguageModel model = LanguageModel.Load(copy.Directory, OddModel.Small);
+        int[] prompt = [300, 301];
+        Output output = Output.Of(model, new GenerationRequest(prompt) { MaxTokens = 4 });
+        Assert.Equal("p300 p301", model.Tokenizer.Decode(prompt)); // at the beginning of a text it is stripped
+        Assert.Equal(model.Tokenizer.Decode([.. prompt, .. output.Tokens(0)]), "p300 p301" + output.Text(0));
+        Assert.StartsWith(" p", output.Text(0), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -203,6 +217,21 @@ public sealed class GenerationTests(OddModel odd) : IClassFixture<OddModel>
 
     /// <summary>A token that is not among the first three.</summary>
     private static int FirstLater(int[] tokens) => tokens.Skip(3).First(token => Array.IndexOf(tokens, token) >= 3);
+
+    /// <summary>A vocabulary of words, as Llama 2 spells and decodes them.</summary>
+    private static void WriteSentencePieceTokenizer(string path)
+    {
+        IEnumerable<string> vocabulary = Enumerable.Range(0, 512).Select(i => $"\"\u2581p{i}\": {i}");
+        File.WriteAllText(path, $$"""
+            {
+              "added_tokens": [], "normalizer": null, "pre_tokenizer": null, "post_processor": null,
+              "decoder": {"type": "Sequence", "decoders": [
+                {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}, {"type": "ByteFallback"},
+                {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+              "model": {"type": "BPE", "vocab": { {{string.Join(", ", vocabulary)}} }, "merges": []}
+            }
+            """);
+    }
 
     private static string RemoveMember(string json, string name)
     {

@@ -6,8 +6,13 @@ public sealed class LifetimeTests(OddModel odd) : IClassFixture<OddModel>
 {
     private readonly LanguageModel _model = odd.Model;
 
-    private static GenerationRequest[] Long => [.. Enumerable.Range(0, 12).Select(i =>
-        new GenerationRequest($"prompt {i}") { MaxTokens = 100 + i, IgnoreEndTokens = true, Temperature = i % 2, Seed = 3 })];
+    private static GenerationRequest[] Long => [.. Enumerable.Range(0, 12).Select(i => new GenerationRequest($"prompt {i}")
+    {
+        MaxTokens = 100 + i,
+        IgnoreEndTokens = true,
+        Temperature = i % 2,
+        Seed = 3,
+    })];
 
     [Fact]
     public void Cancellation_frees_the_pages_and_the_model_goes_on()

@@ -8,9 +8,10 @@ public sealed class OddModel : IDisposable
 {
     public LanguageModel Model { get; } = LanguageModel.Load(Repository.Odd, Small);
 
-    public static EngineOptions Small { get; } = new() { Backend = Native.Backend.Cpu, NumThreads = 1, MaxSequences = 8 };
+    public static EngineOptions Small { get; } =
+        new() { Backend = Native.Backend.Cpu, NumThreads = 1, MaxSequences = 8 };
 
-    /// <summary>A cache and batches so small that sequences wait, prompts come in chunks and pages are given up.</summary>
+    /// <summary>So little room that sequences wait, prompts come in chunks and pages are given up.</summary>
     public static EngineOptions Cramped { get; } = Small with
     {
         PageSize = 3,
@@ -37,8 +38,11 @@ internal sealed record GreedyReference(int[][] Prompts, int[][] Answers)
         }
     }
 
-    public GenerationRequest[] Requests =>
-        [.. Prompts.Select((prompt, i) => new GenerationRequest(prompt) { MaxTokens = Answers[i].Length, IgnoreEndTokens = true })];
+    public GenerationRequest[] Requests => [.. Prompts.Select((prompt, i) => new GenerationRequest(prompt)
+    {
+        MaxTokens = Answers[i].Length,
+        IgnoreEndTokens = true,
+    })];
 }
 
 /// <summary>All that a generation gave.</summary>

@@ -7,6 +7,8 @@ internal static class Repository
 
     public static string Odd => Locate("tests/reference/odd");
 
+    public static string OddReference => Locate("tests/reference/odd/reference.safetensors");
+
     public static string Mistral => Locate("tests/reference/mistral");
 
     public static string Orders => Locate("models/orders");

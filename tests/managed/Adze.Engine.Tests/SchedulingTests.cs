@@ -17,7 +17,8 @@ public sealed class SchedulingTests
             int pageSize = random.Next(1, 18);
             int maxSequences = random.Next(1, 9);
             int maxTokens = maxSequences + random.Next(0, 30);
-            (GenerationRequest, int[])[] requests = [.. Enumerable.Range(0, random.Next(1, 14)).Select(_ => Request(random))];
+            (GenerationRequest, int[])[] requests =
+                [.. Enumerable.Range(0, random.Next(1, 14)).Select(_ => Request(random))];
             int longest = requests.Max(r => Math.Min(r.Item2.Length + r.Item1.MaxTokens, Context) - 1);
             int numPages = (longest + pageSize - 1) / pageSize + random.Next(0, 12);
             Run run = Run.All(requests, pageSize, numPages, maxSequences, maxTokens);
@@ -125,7 +126,8 @@ public sealed class SchedulingTests
     [InlineData(0, 5, "the prompt is empty: it gives no token")]
     [InlineData(100, 1, "the prompt has 100 tokens; the model's context holds 100 with the completion")]
     [InlineData(40, 30, "a prompt of 40 tokens and up to 30 more need 69 tokens of KV cache, which holds 64")]
-    [InlineData(40, int.MaxValue, "a prompt of 40 tokens and up to 2147483647 more need 99 tokens of KV cache, which holds 64")]
+    [InlineData(40, int.MaxValue,
+        "a prompt of 40 tokens and up to 2147483647 more need 99 tokens of KV cache, which holds 64")]
     [InlineData(40, 25, null)]
     [InlineData(64, 1, null)]
     public void What_can_never_be_served_is_refused(int prompt, int maxTokens, string? message) =>

@@ -7,7 +7,7 @@ namespace Adze.Engine.Tests;
 /// <summary>The validator passes what is right, and names what is not.</summary>
 public sealed class ValidatorTests(OddModel odd) : IClassFixture<OddModel>
 {
-    private static readonly string s_reference = Path.Combine(Repository.Odd, "reference.safetensors");
+    private static readonly string s_reference = Repository.OddReference;
 
     [Fact]
     public void A_right_model_passes_in_every_row()
@@ -29,7 +29,13 @@ public sealed class ValidatorTests(OddModel odd) : IClassFixture<OddModel>
     public void Chunks_and_few_pages_change_nothing(int maxTokens, int maxSequences, int numPages)
     {
         using LanguageModel model = LanguageModel.Load(Repository.Mistral,
-            OddModel.Small with { MaxBatchTokens = maxTokens, MaxSequences = maxSequences, NumPages = numPages, PageSize = 5 });
+            OddModel.Small with
+            {
+                MaxBatchTokens = maxTokens,
+                MaxSequences = maxSequences,
+                NumPages = numPages,
+                PageSize = 5,
+            });
         ValidationReport report = Validator.Run(model, Path.Combine(Repository.Mistral, "reference.safetensors"));
         Assert.True(report.Passed, string.Join(", ", report.Errors.Where(row => !row.Passed)));
         Assert.Equal(model.NumPages, model.FreePages);
@@ -38,7 +44,7 @@ public sealed class ValidatorTests(OddModel odd) : IClassFixture<OddModel>
     [Fact]
     public void The_bundled_model_answers_at_least_95_percent_of_the_held_out_prompts()
     {
-        using LanguageModel model = LanguageModel.Load(Repository.Orders, new EngineOptions { Backend = Native.Backend.Cpu });
+        using LanguageModel model = LanguageModel.Load(Repository.Orders, new() { Backend = Native.Backend.Cpu });
         ValidationReport report = Validator.Run(model, Repository.OrdersReference);
         Assert.True(report.Passed);
         Assert.Equal(32, report.Greedy.Right);
@@ -49,7 +55,8 @@ public sealed class ValidatorTests(OddModel odd) : IClassFixture<OddModel>
     [Fact]
     public void Bf16_is_held_to_its_own_tolerances()
     {
-        using LanguageModel model = LanguageModel.Load(Repository.Mistral, OddModel.Small with { DType = Native.DType.BF16 });
+        using LanguageModel model = LanguageModel.Load(Repository.Mistral,
+            OddModel.Small with { DType = Native.DType.BF16 });
         ValidationReport report = Validator.Run(model, Path.Combine(Repository.Mistral, "reference.safetensors"));
         Assert.True(report.Passed, string.Join(", ", report.Errors.Where(row => !row.Passed)));
         Assert.InRange(report.Errors[^1].RelativeError, 1e-4, 1e-1);
@@ -60,7 +67,8 @@ public sealed class ValidatorTests(OddModel odd) : IClassFixture<OddModel>
     public void A_changed_weight_is_found_from_its_layer_on()
     {
         using ModelCopy copy = new(Repository.Odd);
-        SafetensorsBytes.Scale(copy["model-00002-of-00002.safetensors"], "model.layers.3.self_attn.o_proj.weight", 1.001f);
+        SafetensorsBytes.Scale(
+            copy["model-00002-of-00002.safetensors"], "model.layers.3.self_attn.o_proj.weight", 1.001f);
         using LanguageModel model = LanguageModel.Load(copy.Directory, OddModel.Small);
         ValidationReport report = Validator.Run(model, s_reference);
         Assert.False(report.Passed);
@@ -117,8 +125,9 @@ public sealed class ValidatorTests(OddModel odd) : IClassFixture<OddModel>
         using ModelCopy copy = new(Repository.Odd);
         File.WriteAllText(copy["heldout.jsonl"], lines);
         using LanguageModel model = LanguageModel.Load(copy.Directory, OddModel.Small);
-        Assert.Contains(message,
-            Assert.Throws<ModelFormatException>(() => Validator.Run(model, s_reference)).Message, StringComparison.Ordinal);
+        ModelFormatException exception =
+            Assert.Throws<ModelFormatException>(() => Validator.Run(model, s_reference));
+        Assert.Contains(message, exception.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -131,7 +140,7 @@ public sealed class ValidatorTests(OddModel odd) : IClassFixture<OddModel>
         string answer = odd.Model.Tokenizer.Decode(tokens.AsSpan(0, length));
         using ModelCopy copy = new(Repository.Odd);
         File.WriteAllText(copy["generation_config.json"], $$"""{"eos_token_id": {{end}}}""");
-        File.WriteAllText(copy["heldout.jsonl"], Line(answer) + "\n" + Line(answer + "x") + "\n" + Line(answer[..^1]) + "\n");
+        File.WriteAllLines(copy["heldout.jsonl"], [Line(answer), Line(answer + "x"), Line(answer[..^1])]);
         using LanguageModel model = LanguageModel.Load(copy.Directory, OddModel.Small);
         ValidationReport report = Validator.Run(model, s_reference);
         Assert.Equal((1, 3), (report.HeldOut!.Right, report.HeldOut.Total));
@@ -139,8 +148,22 @@ public sealed class ValidatorTests(OddModel odd) : IClassFixture<OddModel>
         Assert.True(Validator.Run(model, s_reference, new ValidationOptions { MaxHeldOut = 1 }).Passed);
         Assert.Null(Validator.Run(model, s_reference, new ValidationOptions { MaxHeldOut = 0 }).HeldOut);
 
-        static string Line(string text) =>
-            $$"""{"prompt": "Once upon", "answer": {{System.Text.Json.JsonSerializer.Serialize(text)}}}""";
+        static string Line(string text) => HeldOutLine("Once upon", text);
+    }
+
+    [Fact]
+    public void An_answer_that_only_the_context_ends_does_not_count()
+    {
+        string prompt = string.Concat(Enumerable.Repeat("many words ", 20));
+        int context = odd.Model.Encode(prompt).Length + 5; // room for the reference, too
+        string answer = Output.Of(odd.Model, new GenerationRequest(prompt) { MaxTokens = 5 }).Text(0);
+        using ModelCopy copy = new(Repository.Odd);
+        copy.Edit("config.json", "\"max_position_embeddings\": 256", $"\"max_position_embeddings\": {context}");
+        File.WriteAllText(copy["heldout.jsonl"], HeldOutLine(prompt, answer));
+        using LanguageModel model = LanguageModel.Load(copy.Directory, OddModel.Small);
+        Output output = Output.Of(model, new GenerationRequest(prompt));
+        Assert.Equal((answer, FinishReason.ContextLimit), (output.Text(0), output.Reasons[0]));
+        Assert.Equal(0, Validator.Run(model, s_reference).HeldOut!.Right);
     }
 
     [Fact]
@@ -175,6 +198,9 @@ public sealed class ValidatorTests(OddModel odd) : IClassFixture<OddModel>
         Assert.Equal(odd.Model.NumPages, odd.Model.FreePages);
         Assert.NotEmpty(Output.Of(odd.Model, new GenerationRequest("a") { MaxTokens = 2 }).Tokens(0));
     }
+
+    private static string HeldOutLine(string prompt, string answer) =>
+        $$"""{"prompt": "{{prompt}}", "answer": {{System.Text.Json.JsonSerializer.Serialize(answer)}}}""";
 
     private void Refuse(string path, string message) => Assert.Contains(message,
         Assert.Throws<ModelFormatException>(() => Validator.Run(odd.Model, path)).Message, StringComparison.Ordinal);
