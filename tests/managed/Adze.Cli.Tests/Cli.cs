@@ -21,16 +21,6 @@ internal sealed record CliResult(int Code, string Out, string Error)
 /// <summary>Runs the command inside the test, or, where the process matters, as one.</summary>
 internal static class Cli
 {
-    private static readonly string s_root = FindRoot();
-
-    public static string Orders => Path.Combine(s_root, "models/orders");
-
-    public static string OrdersReference => Path.Combine(s_root, "tests/reference/orders.safetensors");
-
-    public static string Odd => Path.Combine(s_root, "tests/reference/odd");
-
-    public static string OddReference => Path.Combine(Odd, "reference.safetensors");
-
     public static CliResult Run(params string[] args)
     {
         using StringWriter output = new(), error = new();
@@ -61,29 +51,4 @@ internal static class Cli
     // The host that runs these tests lies in the root: DOTNET_ROOT/shared/Microsoft.NETCore.App/VERSION/.
     private static string DotnetRoot() => Path.GetFullPath(
         Path.Combine(System.Runtime.InteropServices.RuntimeEnvironment.GetRuntimeDirectory(), "../../.."));
-
-    private static string FindRoot()
-    {
-        DirectoryInfo? directory = new(AppContext.BaseDirectory);
-        while (directory is not null && !File.Exists(Path.Combine(directory.FullName, "Directory.Packages.props")))
-            directory = directory.Parent;
-        return directory?.FullName ?? throw new DirectoryNotFoundException("the tests run inside the source tree");
-    }
-}
-
-/// <summary>A copy of a model folder that a test may spoil.</summary>
-internal sealed class ModelCopy : IDisposable
-{
-    public ModelCopy(string source)
-    {
-        System.IO.Directory.CreateDirectory(Directory);
-        foreach (string file in System.IO.Directory.GetFiles(source))
-            File.Copy(file, this[Path.GetFileName(file)]);
-    }
-
-    public string Directory { get; } = Path.Combine(Path.GetTempPath(), $"adze-{Guid.NewGuid():n}");
-
-    public string this[string file] => Path.Combine(Directory, file);
-
-    public void Dispose() => System.IO.Directory.Delete(Directory, recursive: true);
 }

@@ -12,7 +12,7 @@ public sealed class GenerateTests
         + """{"name":"pear","quantity":2}],"delivery":"express"}""";
 
     private static readonly string[] s_orders =
-        ["generate", "--backend", "cpu", "--model", Cli.Orders, "--prompt", Prompt];
+        ["generate", "--backend", "cpu", "--model", Repository.Orders, "--prompt", Prompt];
 
     [Fact]
     public void Standard_output_holds_the_completion_and_nothing_else() =>
@@ -97,7 +97,7 @@ public sealed class GenerateTests
     [Fact]
     public void A_prompt_that_begins_with_an_at_sign_is_no_file_of_arguments() =>
         Assert.StartsWith("@file", Cli.Run(
-            "generate", "--model", Cli.Odd, "--prompt", "@file", "--echo", "--max-tokens", "1").Out, StringComparison.Ordinal);
+            "generate", "--model", Repository.Odd, "--prompt", "@file", "--echo", "--max-tokens", "1").Out, StringComparison.Ordinal);
 
     [Theory]
     [InlineData("@file")]
@@ -105,7 +105,7 @@ public sealed class GenerateTests
     [InlineData("漢字 🙂\n\ttabs")]
     public void A_prompt_may_be_any_text(string prompt)
     {
-        CliResult result = Cli.Run("generate", "--model", Cli.Odd, $"--prompt={prompt}", "--echo", "--max-tokens", "2");
+        CliResult result = Cli.Run("generate", "--model", Repository.Odd, $"--prompt={prompt}", "--echo", "--max-tokens", "2");
         Assert.Equal(0, result.Code);
         Assert.StartsWith(prompt, result.Out, StringComparison.Ordinal);
     }
@@ -119,7 +119,7 @@ public sealed class GenerateTests
     private static string Odd(params string[] options)
     {
         CliResult result = Cli.Run(
-            ["generate", "--model", Cli.Odd, "--prompt", "Once upon", "--max-tokens", "12", "--json", .. options]);
+            ["generate", "--model", Repository.Odd, "--prompt", "Once upon", "--max-tokens", "12", "--json", .. options]);
         Assert.True(result.Code == 0, result.Error);
         using JsonDocument json = JsonDocument.Parse(result.Out);
         return json.RootElement.GetProperty("tokens").GetRawText();

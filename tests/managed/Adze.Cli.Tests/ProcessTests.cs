@@ -18,7 +18,7 @@ public sealed class ProcessTests
 
         static CliResult Sample(string locale, string temperature)
         {
-            ProcessStartInfo start = Cli.Command("generate", "--model", Cli.Odd, "--prompt", "Once", "--max-tokens", "12",
+            ProcessStartInfo start = Cli.Command("generate", "--model", Repository.Odd, "--prompt", "Once", "--max-tokens", "12",
                 "--temperature", temperature, "--seed", "4", "--stats");
             start.Environment["LANG"] = start.Environment["LC_ALL"] = locale;
             return Cli.RunProcess(start);
@@ -34,7 +34,7 @@ public sealed class ProcessTests
     {
         const string Prompt = "Ünïcödé 漢字 🙂";
         using Process process = Process.Start(
-            Cli.Command("generate", "--model", Cli.Odd, "--prompt", Prompt, "--echo", "--max-tokens", "1"))!;
+            Cli.Command("generate", "--model", Repository.Odd, "--prompt", Prompt, "--echo", "--max-tokens", "1"))!;
         using MemoryStream bytes = new();
         process.StandardOutput.BaseStream.CopyTo(bytes);
         process.WaitForExit();
@@ -48,8 +48,8 @@ public sealed class ProcessTests
     public void A_reader_that_goes_away_is_no_error(string command)
     {
         string[] args = command == "generate"
-            ? ["generate", "--model", Cli.Odd, "--prompt", "a", "--max-tokens", "200"]
-            : ["validate", "--model", Cli.Odd, "--reference", Cli.OddReference];
+            ? ["generate", "--model", Repository.Odd, "--prompt", "a", "--max-tokens", "200"]
+            : ["validate", "--model", Repository.Odd, "--reference", Repository.OddReference];
         using Process process = Process.Start(Cli.Command(args))!;
         process.StandardOutput.Close();
         string error = process.StandardError.ReadToEnd();
@@ -61,7 +61,7 @@ public sealed class ProcessTests
     public void A_full_disk_is_one_line()
     {
         ProcessStartInfo start = new("sh", ["-c", "exec \"$0\" \"$@\" > /dev/full",
-            .. Arguments(Cli.Command("generate", "--model", Cli.Odd, "--prompt", "a"))])
+            .. Arguments(Cli.Command("generate", "--model", Repository.Odd, "--prompt", "a"))])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
@@ -77,7 +77,7 @@ public sealed class ProcessTests
     [Fact]
     public async Task An_interrupt_ends_it_quietly()
     {
-        using ModelCopy copy = new(Cli.Odd); // with a context that would last for minutes
+        using ModelCopy copy = new(Repository.Odd); // with a context that would last for minutes
         string config = File.ReadAllText(copy["config.json"]);
         Assert.Contains("\"max_position_embeddings\": 256", config, StringComparison.Ordinal);
         File.WriteAllText(copy["config.json"], config.Replace(
@@ -98,7 +98,7 @@ public sealed class ProcessTests
     public void A_refusal_has_its_exit_code()
     {
         Cli.RunProcess(Cli.Command("generate", "--model", "/no/such", "--prompt", "a")).ExpectRefusal(2, "/no/such");
-        Cli.RunProcess(Cli.Command("generate", "--model", Cli.Odd, "--prompt", "a", "--backend", "sim"))
+        Cli.RunProcess(Cli.Command("generate", "--model", Repository.Odd, "--prompt", "a", "--backend", "sim"))
             .ExpectRefusal(3, "sim");
     }
 }

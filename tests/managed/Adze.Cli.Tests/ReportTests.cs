@@ -8,7 +8,7 @@ public sealed class ReportTests
     [Fact]
     public void Validate_prints_a_row_for_every_layer_and_the_logits_beside_the_tolerances()
     {
-        CliResult result = Cli.Run("validate", "--model", Cli.Odd, "--reference", Cli.OddReference);
+        CliResult result = Cli.Run("validate", "--model", Repository.Odd, "--reference", Repository.OddReference);
         Assert.Equal((0, ""), (result.Code, result.Error));
         foreach (string row in (string[])["embedding", "layer 1", "layer 5", "logits"])
             Assert.Matches($@"{row} +\d\S* +\d\S* +\d\S* +\d\S* +ok", result.Out);
@@ -21,7 +21,7 @@ public sealed class ReportTests
     public void Validate_prints_the_exact_answers_to_held_out_prompts()
     {
         CliResult result = Cli.Run(
-            "validate", "--model", Cli.Orders, "--reference", Cli.OrdersReference, "--held-out", "20");
+            "validate", "--model", Repository.Orders, "--reference", Repository.OrdersReference, "--held-out", "20");
         Assert.Equal(0, result.Code);
         Assert.Matches(@"held-out answers +\d+/20 +95 % +ok", result.Out);
     }
@@ -29,24 +29,24 @@ public sealed class ReportTests
     [Fact]
     public void Validate_exits_with_1_and_says_which_row_is_over()
     {
-        using ModelCopy copy = new(Cli.Odd);
+        using ModelCopy copy = new(Repository.Odd);
         string config = File.ReadAllText(copy["config.json"]);
         Assert.Contains("\"rms_norm_eps\": 1e-05", config, StringComparison.Ordinal);
         File.WriteAllText(copy["config.json"], config.Replace("1e-05", "1e-02", StringComparison.Ordinal));
-        CliResult result = Cli.Run("validate", "--model", copy.Directory, "--reference", Cli.OddReference);
+        CliResult result = Cli.Run("validate", "--model", copy.Directory, "--reference", Repository.OddReference);
         Assert.Equal((1, ""), (result.Code, result.Error));
         Assert.Matches(@"embedding .* ok", result.Out);
         Assert.Matches(@"layer 1 .* OVER", result.Out);
         Assert.Contains("FAILED: layer 1, layer 2", result.Out, StringComparison.Ordinal);
         using JsonDocument json = JsonDocument.Parse(
-            Cli.Run("validate", "--model", copy.Directory, "--reference", Cli.OddReference, "--json").Out);
+            Cli.Run("validate", "--model", copy.Directory, "--reference", Repository.OddReference, "--json").Out);
         Assert.False(json.RootElement.GetProperty("passed").GetBoolean());
     }
 
     [Fact]
     public void Validate_json_holds_the_same_numbers()
     {
-        CliResult result = Cli.Run("validate", "--model", Cli.Odd, "--reference", Cli.OddReference, "--json");
+        CliResult result = Cli.Run("validate", "--model", Repository.Odd, "--reference", Repository.OddReference, "--json");
         using JsonDocument json = JsonDocument.Parse(result.Out);
         Assert.True(json.RootElement.GetProperty("passed").GetBoolean());
         JsonElement logits = json.RootElement.GetProperty("errors")[6];

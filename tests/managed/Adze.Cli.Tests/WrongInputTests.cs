@@ -3,7 +3,7 @@ namespace Adze.Cli.Tests;
 /// <summary>Each kind of wrong input gives one clear line and the right exit code.</summary>
 public sealed class WrongInputTests
 {
-    private static readonly string[] s_generate = ["generate", "--model", Cli.Odd, "--prompt", "a"];
+    private static readonly string[] s_generate = ["generate", "--model", Repository.Odd, "--prompt", "a"];
 
     [Theory]
     [InlineData("--temperature", "-1")]
@@ -98,7 +98,7 @@ public sealed class WrongInputTests
     [InlineData("model-00002-of-00002.safetensors", null, "model-00002-of-00002.safetensors")]
     public void A_broken_file_is_named(string file, string? content, string message)
     {
-        using ModelCopy copy = new(Cli.Odd);
+        using ModelCopy copy = new(Repository.Odd);
         File.Delete(copy[file]);
         if (content is not null)
             File.WriteAllText(copy[file], content);
@@ -111,7 +111,7 @@ public sealed class WrongInputTests
     [InlineData("model-00001-of-00002.safetensors")]
     public void A_folder_in_a_files_place_is_unreadable(string file)
     {
-        using ModelCopy copy = new(Cli.Odd);
+        using ModelCopy copy = new(Repository.Odd);
         File.Delete(copy[file]);
         Directory.CreateDirectory(copy[file]);
         ExpectOneLine(Cli.Run("generate", "--model", copy.Directory, "--prompt", "a"), file);
@@ -121,12 +121,12 @@ public sealed class WrongInputTests
     public void A_prompt_longer_than_the_context_is_refused_with_both_lengths()
     {
         string prompt = string.Concat(Enumerable.Repeat("many words ", 400));
-        ExpectOneLine(Cli.Run("generate", "--model", Cli.Odd, "--prompt", prompt), "context holds 256");
+        ExpectOneLine(Cli.Run("generate", "--model", Repository.Odd, "--prompt", prompt), "context holds 256");
     }
 
     [Fact]
     public void A_prompt_without_tokens_is_refused() =>
-        ExpectOneLine(Cli.Run("generate", "--model", Cli.Odd, "--prompt", ""), "the prompt is empty");
+        ExpectOneLine(Cli.Run("generate", "--model", Repository.Odd, "--prompt", ""), "the prompt is empty");
 
     [Theory]
     [InlineData("sim", "cmake --preset sim")]
@@ -147,11 +147,11 @@ public sealed class WrongInputTests
     [InlineData("/tmp", "/tmp")]
     [InlineData("/etc/passwd", "/etc/passwd")]
     public void An_unusable_reference_is_named(string path, string message) =>
-        ExpectOneLine(Cli.Run("validate", "--model", Cli.Odd, "--reference", path), message);
+        ExpectOneLine(Cli.Run("validate", "--model", Repository.Odd, "--reference", path), message);
 
     [Fact]
     public void The_reference_of_another_model_is_refused() => ExpectOneLine(
-        Cli.Run("validate", "--model", Cli.Odd, "--reference", Cli.OrdersReference), "orders.safetensors");
+        Cli.Run("validate", "--model", Repository.Odd, "--reference", Repository.OrdersReference), "orders.safetensors");
 
     private static void ExpectOneLine(CliResult result, string message)
     {

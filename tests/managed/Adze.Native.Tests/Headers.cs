@@ -6,7 +6,7 @@ namespace Adze.Native.Tests;
 internal static partial class Headers
 {
     private static readonly string Text = Comment().Replace(
-        string.Concat(Directory.GetFiles(Repository.Headers, "*.h").Order(StringComparer.Ordinal).Select(File.ReadAllText)),
+        string.Concat(Directory.GetFiles(Repository.Path("kernels/include/adze"), "*.h").Order(StringComparer.Ordinal).Select(File.ReadAllText)),
         " ");
 
     /// <summary>"name(type, type) type" with the C types of parameters and result.</summary>

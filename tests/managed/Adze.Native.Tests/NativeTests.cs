@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Reflection;
 
 namespace Adze.Native.Tests;
 
@@ -13,7 +14,7 @@ public sealed class NativeTests
             Assert.Fail(missing);
         }
 
-        ProcessStartInfo start = new("ctest", ["--preset", Repository.Preset, "--parallel", $"{Environment.ProcessorCount}"])
+        ProcessStartInfo start = new("ctest", ["--preset", NativeBuild.Preset, "--parallel", $"{Environment.ProcessorCount}"])
         {
             WorkingDirectory = Repository.Root,
             RedirectStandardOutput = true,
@@ -48,8 +49,17 @@ public sealed class NativeFactAttribute : FactAttribute
 
     /// <summary>Why there are no native tests; null when there are.</summary>
     internal static string? Missing =>
-        File.ReadLines(Path.Combine(Repository.BuildFolder, "CTestTestfile.cmake"))
+        File.ReadLines(Path.Combine(NativeBuild.Folder, "CTestTestfile.cmake"))
             .Contains("subdirs(\"tests/native\")")
             ? null
             : "GoogleTest was not found, so the native tests were not built (Debian, Ubuntu: apt-get install libgtest-dev)";
+}
+
+/// <summary>The CMake build that these tests go with; said by the project file.</summary>
+internal static class NativeBuild
+{
+    public static string Preset { get; } = typeof(NativeBuild).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>()
+        .Single(attribute => attribute.Key == "AdzePreset").Value!;
+
+    public static string Folder => Repository.Path("build", Preset);
 }
