@@ -13,7 +13,6 @@ namespace Adze.Engine;
 public sealed class LanguageModel : IDisposable
 {
     private readonly EngineOptions _options;
-    private readonly PromptEncoder _encoder;
     private readonly PageAllocator _pages;
     private readonly StepBatch _batch;
     private int _busy;
@@ -27,7 +26,6 @@ public sealed class LanguageModel : IDisposable
         Tokenizer = tokenizer;
         Runner = runner;
         _options = options;
-        _encoder = new PromptEncoder(tokenizer, directory, Config);
         _pages = new PageAllocator(runner.NumPages);
         _batch = new StepBatch(options.MaxSequences, options.MaxBatchTokens, runner.NumPages, options.PageSize);
     }
@@ -96,11 +94,11 @@ public sealed class LanguageModel : IDisposable
 
     internal StepBatch Batch => _batch;
 
-    /// <summary>The ids of a prompt, special tokens included.</summary>
+    /// <summary>The ids of a prompt, with the special tokens that tokenizer.json's post-processor adds, and no others.</summary>
     public int[] Encode(string prompt)
     {
         ArgumentNullException.ThrowIfNull(prompt);
-        return _encoder.Encode(prompt);
+        return Tokenizer.Encode(prompt);
     }
 
     /// <summary>
