@@ -17,6 +17,8 @@ constexpr int kMaxRows = kLanes == 16 ? 12 : kLanes == 8 ? 6 : 2;
 constexpr int kMaxPanels = 8;
 constexpr int64_t kBlockK = 256;
 constexpr int64_t kBlockRows = 96;
+// Tiles of so many rows compute longer than the processor looks ahead: they ask for the next block of K themselves.
+constexpr int kPrefetchRows = 3;
 constexpr int64_t kBlockColumns = kMaxPanels * kPanel;
 static_assert(kBlockRows * kBlockColumns <= CpuPool::kScratchFloats);
 
@@ -30,9 +32,11 @@ constexpr int tile_panels(int rows) {
 // c[r][p] (+)= sum over k of x[r][k] * w[p][k]
 //   kRows    rows of x
 //   kPanels  panels, `panel_stride` elements apart
+//   ahead    elements from a weight to the one to prefetch; 0 for none
 //   c        f32, rows kBlockColumns apart; overwritten if `first`, else added to
 template <int kRows, int kPanels, class W>
-void tile(const float* x, int64_t x_stride, const W* w, int64_t panel_stride, int64_t k, float* c, bool first) {
+void tile(const float* x, int64_t x_stride, const W* w, int64_t panel_stride, int64_t ahead, int64_t k, float* c,
+          bool first) {
     constexpr int kVectors = kPanels * kPanelVectors;
     F32 sum[kRows * kVectors];  // in registers: every loop over it is unrolled
     ADZE_UNROLL
@@ -42,7 +46,9 @@ void tile(const float* x, int64_t x_stride, const W* w, int64_t panel_stride, in
         ADZE_UNROLL
         for (int v = 0; v < kVectors; ++v) {
             const int64_t panel = v / kPanelVectors, lane = v % kPanelVectors * kLanes;
-            weight[v] = load(w + panel * panel_stride + i * kPanel + lane);
+            const W* source = w + panel * panel_stride + i * kPanel + lane;
+            weight[v] = load(source);
+            if (kRows >= kPrefetchRows && lane == 0) __builtin_prefetch(source + ahead, 0, 2);
         }
         ADZE_UNROLL
         for (int r = 0; r < kRows; ++r) {
@@ -62,7 +68,7 @@ void tile(const float* x, int64_t x_stride, const W* w, int64_t panel_stride, in
 }
 
 template <class W>
-using Tile = void (*)(const float*, int64_t, const W*, int64_t, int64_t, float*, bool);
+using Tile = void (*)(const float*, int64_t, const W*, int64_t, int64_t, int64_t, float*, bool);
 
 // Tiles by number of rows - 1: as many panels as fit, and a single one.
 template <class W>
@@ -96,7 +102,8 @@ void multiply(const WeightView& weight, const float* x, const Block& block, floa
                 const bool fits = block.panels - p >= wide;
                 const W* w = static_cast<const W*>(weight.data) + (block.panel + p) * panel_stride + k * kPanel;
                 const Tile<W>* tiles = fits ? kTiles<W>.wide : kTiles<W>.single;
-                tiles[rows - 1](x_tile, weight.k, w, panel_stride, depth, c + row * kBlockColumns + p * kPanel, k == 0);
+                tiles[rows - 1](x_tile, weight.k, w, panel_stride, t + 1 == row_tiles ? kBlockK * kPanel : 0, depth,
+                                c + row * kBlockColumns + p * kPanel, k == 0);
                 p += fits ? wide : 1;
             }
         }
