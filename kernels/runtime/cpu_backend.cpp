@@ -1,6 +1,7 @@
 // The embedded backend: plain memory, streams that run at once and in order, graphs of copied calls, and the kernels of
 // one instruction set.
 #include <sched.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -200,13 +201,19 @@ void context_info(const DeviceContext* context, adze_device_info& info) {
     fill_info(cpu(context).isa, info);
 }
 
+// Large buffers in huge pages where the kernel has them: caches are read in strides of pages, and a miss of the TLB
+// costs more than one of the cache.
+constexpr uint64_t kHugePage = 2 << 20;
+
 void* allocate(DeviceContext*, uint64_t bytes) {
-    const uint64_t rounded = (bytes + 255) / 256 * 256;
-    void* data = rounded < bytes || rounded > INT64_MAX ? nullptr : std::aligned_alloc(256, rounded);
+    const uint64_t alignment = bytes >= kHugePage ? kHugePage : 256;
+    const uint64_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void* data = rounded < bytes || rounded > INT64_MAX ? nullptr : std::aligned_alloc(alignment, rounded);
     if (data == nullptr) {
         fail(ADZE_ERROR_OUT_OF_MEMORY, "bytes is %llu; the host has no such memory",
              static_cast<unsigned long long>(bytes));
     }
+    if (bytes >= kHugePage) madvise(data, rounded, MADV_HUGEPAGE);  // a hint: no matter if it is not taken
     return data;
 }
 
