@@ -1,6 +1,9 @@
+#include <algorithm>
+#include <array>
 #include <cinttypes>
 #include <cmath>
 #include <memory>
+#include <utility>
 
 #include "adze/attention.h"
 #include "runtime/objects.h"
@@ -8,14 +11,7 @@
 namespace adze {
 namespace {
 
-constexpr int32_t kMaxHeadDim = 1024;
 constexpr int32_t kMaxHeads = 4096;
-
-void require_head_dim(int32_t value, const char* name) {
-    if (value >= 8 && value <= kMaxHeadDim && value % 8 == 0) return;
-    fail(value < 1 ? ADZE_ERROR_INVALID_ARGUMENT : ADZE_ERROR_NOT_SUPPORTED,
-         "%s is %d; the cpu backend supports multiples of 8 from 8 to %d", name, value, kMaxHeadDim);
-}
 
 AttentionShape read_shape(const adze_attention_plan_desc* desc) {
     const adze_attention_plan_desc d = read_desc(desc);
@@ -23,8 +19,8 @@ AttentionShape read_shape(const adze_attention_plan_desc* desc) {
     require_range(d.num_q_heads, 1, kMaxHeads, "num_q_heads");
     require(d.num_q_heads % d.num_kv_heads == 0, "num_q_heads is %d; it must be a multiple of num_kv_heads, %d",
             d.num_q_heads, d.num_kv_heads);
-    require_head_dim(d.head_dim_qk, "head_dim_qk");
-    require_head_dim(d.head_dim_v, "head_dim_v");
+    require_range(d.head_dim_qk, 1, INT32_MAX, "head_dim_qk");
+    require_range(d.head_dim_v, 1, INT32_MAX, "head_dim_v");
     require_range(d.page_size, 1, 256, "page_size");
     require_range(d.causal, 0, 1, "causal");
     require_range(d.window, 0, INT32_MAX, "window");
@@ -65,6 +61,24 @@ void require_batch(const AttentionShape& shape, const adze_attention_batch& b) {
     }
 }
 
+// Bytes from the first to the last element of a cache.
+uint64_t cache_bytes(const adze_kv_cache& cache, const AttentionShape& shape, int32_t head_dim, const char* name) {
+    if (cache.num_pages == 0) return 0;
+    int64_t span = head_dim;
+    bool overflows = false;
+    for (const auto& [count, stride] : {std::pair{cache.num_pages, cache.page_stride},
+                                        {int64_t{shape.page_size}, cache.token_stride},
+                                        {int64_t{shape.num_kv_heads}, cache.head_stride}}) {
+        int64_t reach = 0;
+        overflows |= count > 1 && __builtin_mul_overflow(count - 1, stride, &reach);
+        overflows |= __builtin_add_overflow(span, reach, &span);
+    }
+    overflows |= __builtin_mul_overflow(span, dtype_bytes(cache.dtype), &span);
+    require(!overflows, "%s has %" PRId64 " pages at page_stride %" PRId64 "; that exceeds the address space", name,
+            cache.num_pages, cache.page_stride);
+    return static_cast<uint64_t>(span);
+}
+
 void require_cache(const adze_kv_cache& cache, const AttentionShape& shape, int32_t head_dim, const char* name) {
     // Reported like a tensor of its first page; a cache without pages has nothing to point to.
     require_dtype(cache.dtype, kFloatTypes, name);
@@ -84,10 +98,27 @@ void require_cache(const adze_kv_cache& cache, const AttentionShape& shape, int3
             "%s.page_stride is %" PRId64 "; it must be at least the head dim, %d", name, cache.page_stride, head_dim);
     require(reinterpret_cast<uintptr_t>(cache.scales) % sizeof(float) == 0,
             "%s.scales is %p; it must be aligned to 4 bytes", name, static_cast<const void*>(cache.scales));
+    cache_bytes(cache, shape, head_dim, name);
     if (cache.num_pages == 0) return;
     require(cache.data != nullptr, "%s.data is NULL", name);
     require(reinterpret_cast<uintptr_t>(cache.data) % static_cast<uintptr_t>(dtype_bytes(cache.dtype)) == 0,
             "%s.data is %p; it must be aligned to %" PRId64 " bytes", name, cache.data, dtype_bytes(cache.dtype));
+}
+
+// No two elements of a cache that is written may share memory: each stride clears what the smaller ones span.
+void require_distinct(const adze_kv_cache& cache, const AttentionShape& shape, int32_t head_dim, const char* name) {
+    std::array<std::pair<int64_t, int64_t>, 3> steps{{{cache.page_stride, cache.num_pages},
+                                                      {cache.token_stride, shape.page_size},
+                                                      {cache.head_stride, shape.num_kv_heads}}};
+    std::sort(steps.begin(), steps.end());
+    int64_t extent = head_dim;
+    for (const auto& [stride, count] : steps) {
+        if (count <= 1) continue;
+        require(stride >= extent,
+                "%s has a stride of %" PRId64 " where %" PRId64 " elements lie; strides may not overlap", name, stride,
+                extent);
+        extent += (count - 1) * stride;
+    }
 }
 
 void require_caches(const adze_kv_cache& k, const char* k_name, const adze_kv_cache& v, const char* v_name,
@@ -98,6 +129,20 @@ void require_caches(const adze_kv_cache& k, const char* k_name, const adze_kv_ca
             dtype_name(k.dtype));
     require(v.num_pages == k.num_pages, "%s.num_pages is %" PRId64 "; it must be %s's, %" PRId64, v_name, v.num_pages,
             k_name, k.num_pages);
+}
+
+// What attention writes may meet nothing else.
+void require_outputs(const adze_attention_desc& d, const AttentionShape& shape, uint64_t workspace_bytes) {
+    require_outside(d.q, "q", d.workspace, workspace_bytes, "workspace");
+    require_outside(d.kv_indices, "kv_indices", d.workspace, workspace_bytes, "workspace");
+    for (const auto& [output, name] : {std::pair{&d.o, "o"}, {&d.lse, "lse"}}) {
+        require_outside(*output, name, d.workspace, workspace_bytes, "workspace");
+        require_outside(*output, name, d.k.data, cache_bytes(d.k, shape, shape.head_dim_qk, "k"), "keys");
+        require_outside(*output, name, d.v.data, cache_bytes(d.v, shape, shape.head_dim_v, "v"), "values");
+        require_disjoint(*output, name, d.q, "q", false);
+        require_disjoint(*output, name, d.kv_indices, "kv_indices", false);
+    }
+    require_disjoint(d.lse, "lse", d.o, "o", false);
 }
 
 // What a call must bring along: its plan's batch, or in a capture, where batches come later, the plan's capacity.
@@ -137,6 +182,7 @@ adze_status adze_attention_plan_create(adze_context* context, const adze_attenti
         require_pointer(context, "context");
         auto made = std::make_unique<adze_attention_plan>(context);
         made->plan.shape = read_shape(desc);
+        context->backend->require_attention(made->plan.shape);
         reserve_schedule(made->plan.shape, made->plan.schedule);
         *plan = made.release();
     });
@@ -163,7 +209,7 @@ adze_status adze_attention_workspace_size(const adze_attention_plan* plan, uint6
     return guarded(__func__, [&] {
         require_pointer(plan, "plan");
         require_pointer(bytes, "bytes");
-        *bytes = attention_workspace_bytes(plan->plan.shape);
+        *bytes = plan->backend().attention_workspace(plan->plan.shape);
     });
 }
 
@@ -177,12 +223,11 @@ adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* d
         require_rows(*stream, plan, d.q, kFloatTypes, int64_t{shape.num_q_heads} * shape.head_dim_qk, "q");
         require_rows(*stream, plan, d.o, kFloatTypes, int64_t{shape.num_q_heads} * shape.head_dim_v, "o");
         if (!is_absent(d.lse)) require_rows(*stream, plan, d.lse, dtype_bit(ADZE_DTYPE_F32), shape.num_q_heads, "lse");
-        require_disjoint(d.o, "o", d.q, "q", false);
-        require_disjoint(d.lse, "lse", d.q, "q", false);
-        require_disjoint(d.lse, "lse", d.o, "o", false);
         require_caches(d.k, "k", d.v, "v", shape);
         require_pages(*stream, plan, d.kv_indices);
-        require_workspace(d.workspace, d.workspace_bytes, attention_workspace_bytes(shape));
+        const uint64_t needed = stream->backend().attention_workspace(shape);
+        require_workspace(d.workspace, d.workspace_bytes, needed);
+        require_outputs(d, shape, needed);
         stream->backend().attention(stream->device, {&plan, d.q, d.o, d.lse, d.kv_indices, d.k, d.v, d.workspace});
     });
 }
@@ -199,6 +244,8 @@ adze_status adze_kv_append_run(adze_stream* stream, const adze_kv_append_desc* d
         require(d.v.dtype == d.k.dtype, "v.dtype is %s; it must be k's, %s", dtype_name(d.v.dtype),
                 dtype_name(d.k.dtype));
         require_caches(d.k_cache, "k_cache", d.v_cache, "v_cache", shape);
+        require_distinct(d.k_cache, shape, shape.head_dim_qk, "k_cache");
+        require_distinct(d.v_cache, shape, shape.head_dim_v, "v_cache");
         require_pages(*stream, plan, d.kv_indices);
         stream->backend().kv_append(stream->device, {&plan, d.k, d.v, d.kv_indices, d.k_cache, d.v_cache});
     });

@@ -297,20 +297,22 @@ void kv_append(CpuPool& pool, const KvAppendParams& p) {
     const AttentionShape& s = p.plan->shape;
     const AttentionSchedule& schedule = p.plan->schedule;
     const auto* pages = static_cast<const int32_t*>(p.kv_indices.data);
-    pool.for_each(schedule.num_sequences, [&](int64_t task, int worker) {
-        const auto sequence = static_cast<size_t>(task);
-        const int64_t begin = schedule.qo_indptr[sequence], end = schedule.qo_indptr[sequence + 1];
+    constexpr int64_t kTokensATask = 16;
+    const int64_t tokens = schedule.qo_indptr.back();
+    pool.for_each((tokens + kTokensATask - 1) / kTokensATask, [&](int64_t task, int worker) {
         float *x = pool.scratch(worker), *scaled = x + s.head_dim_qk + s.head_dim_v;
-        for (int64_t row = begin; row < end; ++row) {
-            const int64_t position = schedule.kv_len[sequence] - (end - row);
+        size_t sequence = 0;
+        for (int64_t row = task * kTokensATask; row < least((task + 1) * kTokensATask, tokens); ++row) {
+            while (schedule.qo_indptr[sequence + 1] <= row) ++sequence;
+            const int64_t position = schedule.kv_len[sequence] - (schedule.qo_indptr[sequence + 1] - row);
             if (position < 0) continue;
-            const int64_t page = pages[schedule.kv_indptr[sequence] + position / s.page_size],
-                          token = position % s.page_size;
+            const int64_t page = pages[schedule.kv_indptr[sequence] + position / s.page_size];
+            const int64_t token = position % s.page_size;
             for (int64_t head = 0; head < s.num_kv_heads; ++head) {
-                append_vector(p.k_cache, page, token, head, read_row(p.k, row, head * s.head_dim_qk, s.head_dim_qk, x),
-                              s.head_dim_qk, scaled);
-                append_vector(p.v_cache, page, token, head, read_row(p.v, row, head * s.head_dim_v, s.head_dim_v, x),
-                              s.head_dim_v, scaled);
+                const float* k = read_row(p.k, row, head * s.head_dim_qk, s.head_dim_qk, x);
+                append_vector(p.k_cache, page, token, head, k, s.head_dim_qk, scaled);
+                const float* v = read_row(p.v, row, head * s.head_dim_v, s.head_dim_v, x);
+                append_vector(p.v_cache, page, token, head, v, s.head_dim_v, scaled);
             }
         }
     });

@@ -13,7 +13,7 @@ int64_t divide_up(int64_t a, int64_t b) {
 }
 
 bool is_split(int64_t qo_len, int64_t kv_len) {
-    return qo_len <= kSplitQueryTokens && kv_len > kSplitKeys;
+    return qo_len >= 1 && qo_len <= kSplitQueryTokens && kv_len > kSplitKeys;
 }
 
 // Sequences that can be split at once, within the capacities.

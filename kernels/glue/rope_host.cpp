@@ -1,5 +1,6 @@
 // Rotary frequencies and their scalings, in f64 on the host.
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "adze/glue.h"
@@ -60,7 +61,10 @@ extern "C" adze_status adze_rope_frequencies(const adze_rope_frequencies_desc* d
         require_positive(d.theta, "theta");
         require_scaling(d);
         for (int32_t i = 0; i < d.rotary_dim / 2; ++i) {
-            inv_freq[i] = static_cast<float>(scaled(d, std::pow(d.theta, -2.0 * i / d.rotary_dim)));
+            const double frequency = scaled(d, std::pow(d.theta, -2.0 * i / d.rotary_dim));
+            require(frequency <= std::numeric_limits<float>::max(), "theta is %g; frequency %d would be %g, beyond f32",
+                    d.theta, i, frequency);
+            inv_freq[i] = static_cast<float>(frequency);
         }
     });
 }

@@ -208,7 +208,7 @@ void add_sampling(Layout& layout) {
     FIELD(adze_sampling_params, position);
     STRUCT(adze_sampling_desc);
     FIELD(adze_sampling_desc, struct_size);
-    FIELD(adze_sampling_desc, reserved);
+    FIELD(adze_sampling_desc, params_stride);
     FIELD(adze_sampling_desc, logits);
     FIELD(adze_sampling_desc, params);
     FIELD(adze_sampling_desc, mask);

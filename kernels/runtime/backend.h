@@ -48,6 +48,13 @@ struct BackendTable {
     void (*event_synchronize)(DeviceEvent* event);
     double (*event_elapsed)(DeviceEvent* start, DeviceEvent* end);  // microseconds; NaN: not both have happened
 
+    // Sizes in bytes of what the kernels lay out, and the shapes that they support (fails with NOT_SUPPORTED).
+    uint64_t (*weight_bytes)(adze_dtype dtype, int64_t n, int64_t k);
+    uint64_t (*linear_workspace)(const WeightView& weight, int64_t rows);
+    uint64_t (*attention_workspace)(const AttentionShape& shape);
+    uint64_t (*sampling_workspace)(int64_t rows, int64_t vocabulary);
+    void (*require_attention)(const AttentionShape& shape);
+
     void (*pack_weight)(DeviceContext* context, const void* source, int64_t row_stride, const WeightView& packed);
     void (*linear)(DeviceStream* stream, const LinearParams& params);
     void (*attention)(DeviceStream* stream, const AttentionParams& params);
@@ -64,24 +71,13 @@ struct HostServices {
     [[noreturn]] void (*fail)(adze_status status, const char* message);
 };
 
-// A plug-in exports `adze_plugin` of this type. A build whose tables or parameters differ in shape has another hash and
-// is refused.
+// A plug-in exports `adze_plugin` of this type. The hash is over the texts of this header and of those that it includes
+// (kernels/CMakeLists.txt), so that a plug-in of another build is refused.
 struct Plugin {
-    uint64_t interface_hash;
+    uint64_t interface_hash;  // ADZE_INTERFACE_HASH
     const BackendTable* (*open)(const HostServices& services);
 };
 constexpr const char* kPluginSymbol = "adze_plugin";
-
-constexpr uint64_t interface_hash() {
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (const uint64_t part :
-         {uint64_t{ADZE_VERSION}, sizeof(BackendTable), sizeof(HostServices), sizeof(WeightView), sizeof(LinearParams),
-          sizeof(AttentionPlan), sizeof(AttentionParams), sizeof(KvAppendParams), sizeof(EmbeddingParams),
-          sizeof(RmsNormParams), sizeof(RopeParams), sizeof(SiluGateParams), sizeof(SamplingParams)}) {
-        hash = (hash ^ part) * 0x100000001b3u;
-    }
-    return hash;
-}
 
 // The table of a backend; AUTO is resolved. Fails with UNAVAILABLE and the reason.
 const BackendTable& find_backend(adze_backend backend);

@@ -53,7 +53,7 @@ const BackendTable* open_plugin(const std::string& path) {
     void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) fail(ADZE_ERROR_UNAVAILABLE, "the plug-in does not load: %s", dlerror());
     const auto* plugin = static_cast<const Plugin*>(dlsym(library, kPluginSymbol));
-    if (plugin == nullptr || plugin->interface_hash != interface_hash()) {
+    if (plugin == nullptr || plugin->interface_hash != ADZE_INTERFACE_HASH) {
         dlclose(library);
         fail(ADZE_ERROR_UNAVAILABLE, "%s is not a plug-in of this build of libadze; rebuild both", path.c_str());
     }
@@ -73,9 +73,8 @@ const BackendTable& find_plugin(PluginSlot& slot) {
         }
         looked += (looked.empty() ? "" : ", ") + folder;
     }
-    fail(ADZE_ERROR_UNAVAILABLE,
-         "backend %s: plug-in not found: no %s in %s; build it with cmake --preset %s && cmake --build --preset %s",
-         slot.backend, slot.file, looked.c_str(), slot.backend, slot.backend);
+    fail(ADZE_ERROR_UNAVAILABLE, "backend %s: plug-in not found; looked for %s in %s", slot.backend, slot.file,
+         looked.c_str());
 }
 
 }  // namespace

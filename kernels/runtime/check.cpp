@@ -10,8 +10,12 @@ namespace {
 thread_local std::string last_error;
 
 std::string formatted(const char* format, va_list arguments) {
-    char text[512];
-    std::vsnprintf(text, sizeof text, format, arguments);
+    va_list again;
+    va_copy(again, arguments);
+    const int length = std::vsnprintf(nullptr, 0, format, arguments);
+    std::string text(length < 0 ? 0 : static_cast<size_t>(length), '\0');
+    std::vsnprintf(text.data(), text.size() + 1, format, again);
+    va_end(again);
     return text;
 }
 
@@ -116,6 +120,28 @@ void require_tensor(const adze_tensor& tensor, uint32_t dtypes, int64_t rows, in
             tensor.row_stride);
 }
 
+namespace {
+
+struct Bytes {
+    uintptr_t begin, end;
+    bool meets(const Bytes& other) const { return begin < other.end && other.begin < end; }
+};
+
+Bytes bytes_of(const adze_tensor& t) {
+    if (is_absent(t) || t.rows == 0 || t.columns == 0) return {0, 0};
+    const auto begin = reinterpret_cast<uintptr_t>(t.data);
+    const int64_t elements = (t.rows - 1) * (t.rows > 1 ? t.row_stride : 0) + t.columns;
+    return {begin, begin + static_cast<uintptr_t>(elements * dtype_bytes(t.dtype))};
+}
+
+}  // namespace
+
+void require_outside(const adze_tensor& tensor, const char* name, const void* data, uint64_t bytes, const char* area) {
+    const auto begin = reinterpret_cast<uintptr_t>(data);
+    require(bytes == 0 || !bytes_of(tensor).meets({begin, begin + bytes}), "%s.data is %p and overlaps the %s at %p",
+            name, tensor.data, area, data);
+}
+
 void require_workspace(const void* workspace, uint64_t bytes, uint64_t needed) {
     require(bytes >= needed, "workspace_bytes is %" PRIu64 "; at least %" PRIu64 " are needed", bytes, needed);
     if (needed == 0) return;
@@ -126,22 +152,18 @@ void require_workspace(const void* workspace, uint64_t bytes, uint64_t needed) {
 
 void require_disjoint(const adze_tensor& a, const char* a_name, const adze_tensor& b, const char* b_name,
                       bool same_allowed) {
-    if (is_absent(a) || is_absent(b) || a.rows == 0 || b.rows == 0 || a.columns == 0 || b.columns == 0) return;
     const bool same = a.data == b.data && a.dtype == b.dtype && (a.rows == 1 || a.row_stride == b.row_stride);
     if (same && same_allowed) return;
-    const auto span = [](const adze_tensor& t) {
-        return static_cast<uintptr_t>(((t.rows - 1) * (t.rows > 1 ? t.row_stride : 0) + t.columns) *
-                                      dtype_bytes(t.dtype));
-    };
-    const auto a_begin = reinterpret_cast<uintptr_t>(a.data), b_begin = reinterpret_cast<uintptr_t>(b.data);
-    if (a_begin + span(a) <= b_begin || b_begin + span(b) <= a_begin) return;
+    const Bytes a_bytes = bytes_of(a), b_bytes = bytes_of(b);
+    if (!a_bytes.meets(b_bytes)) return;
     // Columns of one wide matrix (gate and up side by side, say) interleave without meeting.
     const int64_t bytes = dtype_bytes(a.dtype);
     if (bytes == dtype_bytes(b.dtype) && a.row_stride == b.row_stride && a.rows > 1 && b.rows > 1) {
         const auto stride = static_cast<uintptr_t>(a.row_stride * bytes);
-        const uintptr_t distance = a_begin < b_begin ? b_begin - a_begin : a_begin - b_begin;
-        const int64_t first_columns = a_begin < b_begin ? a.columns : b.columns;
-        const int64_t second_columns = a_begin < b_begin ? b.columns : a.columns;
+        const uintptr_t distance =
+            a_bytes.begin < b_bytes.begin ? b_bytes.begin - a_bytes.begin : a_bytes.begin - b_bytes.begin;
+        const int64_t first_columns = a_bytes.begin < b_bytes.begin ? a.columns : b.columns;
+        const int64_t second_columns = a_bytes.begin < b_bytes.begin ? b.columns : a.columns;
         if (distance % stride >= static_cast<uintptr_t>(first_columns * bytes) &&
             distance % stride + static_cast<uintptr_t>(second_columns * bytes) <= stride) {
             return;
@@ -150,12 +172,16 @@ void require_disjoint(const adze_tensor& a, const char* a_name, const adze_tenso
     fail(ADZE_ERROR_INVALID_ARGUMENT, "%s.data is %p and overlaps %s at %p", a_name, a.data, b_name, b.data);
 }
 
-void require_struct(const void* desc, uint32_t known_size, const char* name) {
+uint32_t require_struct_size(const void* desc, uint32_t known_size, uint32_t alignment, const char* name) {
     require_pointer(desc, name);
     uint32_t size;
     std::memcpy(&size, desc, sizeof size);
-    require(size >= sizeof size && size % 4 == 0 && size <= kMaxStructSize,
+    require(size >= sizeof size && size % alignment == 0 && size <= kMaxStructSize,
             "%s.struct_size is %u; expected the size of the struct, %u in this library", name, size, known_size);
+    return size;
+}
+
+void require_zero_tail(const void* desc, uint32_t known_size, uint32_t size, const char* name) {
     const auto* bytes = static_cast<const unsigned char*>(desc);
     for (uint32_t i = known_size; i < size; ++i) {
         require(bytes[i] == 0, "%s.struct_size is %u and byte %u is not zero; this library knows the first %u bytes",

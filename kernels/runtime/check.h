@@ -59,18 +59,26 @@ inline bool is_absent(const adze_tensor& tensor) {
     return tensor.data == nullptr && tensor.dtype == ADZE_DTYPE_NONE;
 }
 void require_workspace(const void* workspace, uint64_t bytes, uint64_t needed);
+// A tensor may not meet `bytes` of memory at `data`, which the message calls `area`.
+void require_outside(const adze_tensor& tensor, const char* name, const void* data, uint64_t bytes, const char* area);
 // The byte ranges that two tensors span may not meet, unless they are the same tensor and `same_allowed`.
 void require_disjoint(const adze_tensor& a, const char* a_name, const adze_tensor& b, const char* b_name,
                       bool same_allowed);
 
-void require_struct(const void* desc, uint32_t known_size, const char* name);
+// The struct_size at the start of a struct: of the struct's alignment, so that it cuts no field in two.
+uint32_t require_struct_size(const void* desc, uint32_t known_size, uint32_t alignment, const char* name);
+template <class Struct>
+uint32_t require_struct_size(const Struct* desc, const char* name) {
+    return require_struct_size(desc, sizeof(Struct), alignof(Struct), name);
+}
+void require_zero_tail(const void* desc, uint32_t known_size, uint32_t size, const char* name);
 
 // The caller's descriptor, extended by zeros or cut at a zero tail to the size this library knows.
 template <class Desc>
 Desc read_desc(const Desc* desc, const char* name = "desc") {
-    require_struct(desc, sizeof(Desc), name);
+    const uint32_t size = require_struct_size(desc, name);
+    require_zero_tail(desc, sizeof(Desc), size, name);
     Desc result{};
-    const uint32_t size = desc->struct_size;
     std::memcpy(&result, desc, size < sizeof(Desc) ? size : sizeof(Desc));
     return result;
 }

@@ -14,16 +14,19 @@ void require_backend(adze_backend backend) {
 void require_device(const BackendTable& backend, int32_t device) {
     const int32_t count = backend.device_count();
     require(device >= 0, "device is %d; it must not be negative", device);
-    if (device >= count) fail(ADZE_ERROR_UNAVAILABLE, "device is %d; the backend has %d", device, count);
+    if (device >= count)
+        fail(ADZE_ERROR_UNAVAILABLE, "device is %d; the backend has %d, counted from 0", device, count);
 }
 
 // Fills what the caller's struct_size has room for.
 template <class Fill>
 void write_info(adze_device_info* info, Fill&& fill) {
-    adze_device_info full = read_desc(info, "info");
+    const uint32_t size = require_struct_size(info, "info");
+    adze_device_info full{};
     fill(full);
-    full.struct_size = info->struct_size;
-    std::memcpy(info, &full, std::min<size_t>(info->struct_size, sizeof full));
+    full.struct_size = size;
+    std::memset(info, 0, size);  // what a newer client knows more
+    std::memcpy(info, &full, std::min<size_t>(size, sizeof full));
 }
 
 }  // namespace

@@ -286,6 +286,22 @@ void pack(DeviceContext* context, const void* source, int64_t row_stride, const 
                          [&](int64_t panel, int) { pack_panel(source, row_stride, packed, panel); });
 }
 
+void require_head_dim(int32_t value, const char* name) {
+    constexpr int32_t kMaxHeadDim = 1024;  // what a worker's scratch holds
+    if (value <= kMaxHeadDim && value % 8 == 0) return;
+    fail(ADZE_ERROR_NOT_SUPPORTED, "%s is %d; the cpu backend supports multiples of 8 from 8 to %d", name, value,
+         kMaxHeadDim);
+}
+
+void require_attention(const AttentionShape& shape) {
+    require_head_dim(shape.head_dim_qk, "head_dim_qk");
+    require_head_dim(shape.head_dim_v, "head_dim_v");
+}
+
+uint64_t linear_workspace(const WeightView& weight, int64_t rows) {
+    return linear_workspace_bytes(rows, weight.k);
+}
+
 constexpr BackendTable kTable{
     .kind = ADZE_BACKEND_CPU,
     .device_count = device_count,
@@ -312,6 +328,11 @@ constexpr BackendTable kTable{
     .event_record = event_record,
     .event_synchronize = event_synchronize,
     .event_elapsed = event_elapsed,
+    .weight_bytes = packed_weight_bytes,
+    .linear_workspace = linear_workspace,
+    .attention_workspace = attention_workspace_bytes,
+    .sampling_workspace = sampling_workspace_bytes,
+    .require_attention = require_attention,
     .pack_weight = pack,
     .linear = run_kernel<&CpuKernels::linear>,
     .attention = run_kernel<&CpuKernels::attention>,

@@ -2,11 +2,14 @@
 
 #include <cstdlib>
 #include <new>
+#include <system_error>
+
+#include "runtime/check.h"
 
 namespace adze {
 namespace {
 
-// A decode step is many jobs of some microseconds: a waiter spins for about one of them before it sleeps.
+// A decode step is many jobs of some microseconds: a waiter spins for some 50 of them before it sleeps.
 constexpr int kSpins = 2000;
 
 void pause() {
@@ -40,10 +43,19 @@ CpuPool::CpuPool(int threads) {
         scratch_.emplace_back(memory);
     }
     workers_.reserve(static_cast<size_t>(threads - 1));
-    for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+    try {
+        for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
+    } catch (const std::system_error&) {
+        stop();
+        fail(ADZE_ERROR_OUT_OF_MEMORY, "num_threads is %d; the system started %d", threads, this->threads());
+    }
 }
 
 CpuPool::~CpuPool() {
+    stop();
+}
+
+void CpuPool::stop() {
     stopping_ = true;
     generation_.fetch_add(1);
     generation_.notify_all();

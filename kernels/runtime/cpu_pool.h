@@ -37,6 +37,7 @@ private:
         void operator()(float* data) const;
     };
 
+    void stop();
     void run(int64_t tasks, Body body, void* context);
     void drain(int worker);
     void work(int worker);

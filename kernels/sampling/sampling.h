@@ -10,12 +10,13 @@ namespace adze {
 struct SamplingParams {
     adze_tensor logits, mask, ids;
     const adze_sampling_params* params;  // NULL: greedy
+    uint32_t params_stride;              // bytes
     void* workspace;                     // sampling_workspace_bytes()
 };
 
-// A row's candidates while it is filtered: probability and id.
+// A row's candidates while it is filtered. Logits order them: different logits may have equal weights.
 struct Candidate {
-    float weight;
+    float logit, weight;
     int32_t id;
 };
 

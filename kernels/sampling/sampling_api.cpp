@@ -14,7 +14,7 @@ adze_status adze_sampling_workspace_size(const adze_context* context, int64_t ro
         require_range(rows, 0, INT32_MAX, "rows");
         require_range(vocabulary, 1, INT32_MAX, "vocabulary");
         require_pointer(bytes, "bytes");
-        *bytes = sampling_workspace_bytes(rows, vocabulary);
+        *bytes = context->backend->sampling_workspace(rows, vocabulary);
     });
 }
 
@@ -22,7 +22,10 @@ adze_status adze_sampling_run(adze_stream* stream, const adze_sampling_desc* des
     return guarded(__func__, [&] {
         require_pointer(stream, "stream");
         const adze_sampling_desc d = read_desc(desc);
-        require_zero(d.reserved, "reserved");
+        const uint32_t stride = d.params_stride == 0 ? sizeof(adze_sampling_params) : d.params_stride;
+        require(stride >= sizeof(adze_sampling_params) && stride % alignof(adze_sampling_params) == 0,
+                "params_stride is %u; it must be 0 or a multiple of %zu from %zu", stride,
+                alignof(adze_sampling_params), sizeof(adze_sampling_params));
         require_tensor(d.logits, kFloatTypes, kAny, kAny, "logits");
         require_range(d.logits.columns, 1, INT32_MAX, "logits.columns");
         require(reinterpret_cast<uintptr_t>(d.params) % alignof(adze_sampling_params) == 0,
@@ -38,8 +41,15 @@ adze_status adze_sampling_run(adze_stream* stream, const adze_sampling_desc* des
         require_disjoint(d.ids, "ids", d.logits, "logits", false);
         require_disjoint(d.ids, "ids", d.mask, "mask", false);
         if (d.logits.rows == 0) return;
-        require_workspace(d.workspace, d.workspace_bytes, sampling_workspace_bytes(d.logits.rows, d.logits.columns));
-        stream->backend().sampling(stream->device, {d.logits, d.mask, d.ids, d.params, d.workspace});
+        const uint64_t needed = stream->backend().sampling_workspace(d.logits.rows, d.logits.columns);
+        require_workspace(d.workspace, d.workspace_bytes, needed);
+        require_outside(d.logits, "logits", d.workspace, needed, "workspace");
+        require_outside(d.mask, "mask", d.workspace, needed, "workspace");
+        require_outside(d.ids, "ids", d.workspace, needed, "workspace");
+        if (d.params != nullptr) {
+            require_outside(d.ids, "ids", d.params, static_cast<uint64_t>(d.logits.rows) * stride, "params");
+        }
+        stream->backend().sampling(stream->device, {d.logits, d.mask, d.ids, d.params, stride, d.workspace});
     });
 }
 

@@ -1,7 +1,7 @@
 // From logits to the next token (definitions in include/adze/sampling.h)              compiled once per instruction set
 // A row is one task. Logits are read in chunks as f32, forbidden ones as -inf: once for the largest (and the greedy
 // answer), once for the weights exp((logit - largest) / temperature), and once more for the draw. top_k and top_p
-// select without sorting: the kept tokens are those down to a last one in the order (weight falling, id rising), found
+// select without sorting: the kept tokens are those down to a last one in the order (logit falling, id rising), found
 // by quickselect in O(V). Floor: V logits read three times, from cache after the first.
 #include <algorithm>
 #include <cmath>
@@ -25,7 +25,7 @@ struct Largest {
 // The order in which filters keep tokens.
 struct Before {
     bool operator()(const Candidate& a, const Candidate& b) const {
-        return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
+        return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
     }
 };
 
@@ -36,7 +36,10 @@ public:
     }
 
     int32_t sample() {
-        const adze_sampling_params params = p_.params == nullptr ? adze_sampling_params{} : p_.params[row_];
+        adze_sampling_params params{};
+        if (p_.params != nullptr) {
+            memcpy(&params, reinterpret_cast<const char*>(p_.params) + row_ * p_.params_stride, sizeof params);
+        }
         if (!in_range(params)) return -1;
         largest_ = find_largest();
         if (!largest_.valid) return -1;
@@ -91,7 +94,7 @@ private:
         return best;
     }
 
-    // Calls body(id, weight) for every token; weights are the same in every pass.
+    // Calls body(candidate) for every token; weights are the same in every pass.
     template <class Body>
     void for_weights(Body&& body) const {
         for_chunks([&](int64_t at, int64_t count, const float* logits) {
@@ -100,7 +103,7 @@ private:
                 const F32 x = count - i >= kLanes ? load(logits + i) : load_n(logits + i, count - i, -kInfinity);
                 store(weight + i, exp((x - broadcast(largest_.logit)) / broadcast(temperature_)));
             }
-            for (int64_t i = 0; i < count; ++i) body(static_cast<int32_t>(at + i), weight[i]);
+            for (int64_t i = 0; i < count; ++i) body(Candidate{logits[i], weight[i], static_cast<int32_t>(at + i)});
         });
     }
 
@@ -111,8 +114,8 @@ private:
         const bool by_count = params.top_k > 0 && params.top_k < vocabulary_;
         if (!by_mass && !by_count) return;
         int64_t count = 0;
-        for_weights([&](int32_t id, float weight) {
-            if (weight > 0.0f) candidates_[count++] = {weight, id};
+        for_weights([&](const Candidate& token) {
+            if (token.weight > 0.0f) candidates_[count++] = token;
         });
         if (by_count && params.top_k < count) {
             std::nth_element(candidates_, candidates_ + params.top_k - 1, candidates_ + count, Before{});
@@ -148,22 +151,22 @@ private:
         return sum;
     }
 
-    bool is_kept(int32_t id, float weight) const {
-        return weight > 0.0f && weight >= min_weight_ && !Before{}(last_, {weight, id});
+    bool is_kept(const Candidate& token) const {
+        return token.weight > 0.0f && token.weight >= min_weight_ && !Before{}(last_, token);
     }
 
     int32_t draw(double u) const {
         double total = 0.0;
-        for_weights([&](int32_t id, float weight) {
-            if (is_kept(id, weight)) total += static_cast<double>(weight);
+        for_weights([&](const Candidate& token) {
+            if (is_kept(token)) total += static_cast<double>(token.weight);
         });
         double cumulative = 0.0;
         int32_t chosen = -1, last_kept = -1;
-        for_weights([&](int32_t id, float weight) {
-            if (chosen >= 0 || !is_kept(id, weight)) return;
-            last_kept = id;
-            cumulative += static_cast<double>(weight);
-            if (cumulative > u * total) chosen = id;
+        for_weights([&](const Candidate& token) {
+            if (chosen >= 0 || !is_kept(token)) return;
+            last_kept = token.id;
+            cumulative += static_cast<double>(token.weight);
+            if (cumulative > u * total) chosen = token.id;
         });
         return chosen >= 0 ? chosen : last_kept;
     }
@@ -173,7 +176,7 @@ private:
     Candidate* candidates_;
     Largest largest_;
     float temperature_ = 1.0f, min_weight_ = 0.0f;
-    Candidate last_{-1.0f, INT32_MAX};  // of those kept: all
+    Candidate last_{-kInfinity, 0.0f, INT32_MAX};  // of those kept: all
 };
 
 }  // namespace

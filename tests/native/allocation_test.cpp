@@ -45,6 +45,11 @@ TEST_P(Allocation, NoneInAnyRun) {
     const adze_attention_desc run = attention.desc();
     const adze_attention_batch batch = kit::batch_of(attention.paging);
     expect_none("attention_plan_update", [&] { return adze_attention_plan_update(attention.plan, &batch, stream); });
+    const int32_t no_queries[] = {0, 0}, many_pages[] = {0, int32_t(attention.indices.columns())}, full[] = {1};
+    const adze_attention_batch idle{sizeof idle, 1, no_queries, many_pages, full};
+    expect_none("attention_plan_update, no queries",
+                [&] { return adze_attention_plan_update(attention.plan, &idle, stream); });
+    ADZE_ASSERT_OK(adze_attention_plan_update(attention.plan, &batch, stream));
     expect_none("attention", [&] { return adze_attention_run(stream, &run); });
     const kit::Tensor k = kit::Tensor(ADZE_DTYPE_F32, 43, 32).fill(kit::normal(random));
     const adze_kv_append_desc append{

@@ -60,6 +60,10 @@ TEST_F(AttentionContract, RunChecksEveryArgument) {
     refuse("v.data", "", [](auto& d) { d.v.data = nullptr; });
     refuse("v.reserved", "9", [](auto& d) { d.v.reserved = 9; });
     refuse("k", "-1", [](auto& d) { d.k.page_stride = -1; });
+    refuse("k", std::to_string(int64_t{1} << 62), [](auto& d) { d.k.page_stride = int64_t{1} << 62; });
+    refuse("o.data", "", [](auto& d) { d.o.data = d.k.data; });
+    refuse("lse.data", "", [](auto& d) { d.lse.data = d.v.data; });
+    refuse("lse.data", "", [](auto& d) { d.lse.data = d.kv_indices.data; });
     refuse("k", "-8", [](auto& d) { d.k.token_stride = -8; });
     refuse("v", "-4", [](auto& d) { d.v.head_stride = -4; });
     refuse("k", "-1", [](auto& d) { d.k.scale_page_stride = -1; });

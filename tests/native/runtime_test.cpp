@@ -1,5 +1,9 @@
 // Contexts, devices, buffers, streams and events, and how they refuse.
+#include <sys/resource.h>
+
 #include <algorithm>
+#include <cstdio>
+#include <cstring>
 #include <thread>
 
 #include "kit/machine.h"
@@ -111,6 +115,38 @@ TEST_F(Runtime, DeviceInfoOfAnOlderClient) {
     EXPECT_TRUE(invalid(adze_context_info(context, nullptr), "adze_context_info", "info"));
     info.struct_size = 3;
     EXPECT_TRUE(invalid(adze_context_info(context, &info), "adze_context_info", "struct_size", "3"));
+}
+
+TEST_F(Runtime, DeviceInfoOfANewerClient) {
+    struct Newer {
+        adze_device_info info;
+        uint64_t more;
+    } newer;
+    std::memset(&newer, 0xee, sizeof newer);
+    newer.info.struct_size = sizeof newer;
+    ADZE_ASSERT_OK(adze_context_info(context, &newer.info));
+    EXPECT_EQ(newer.info.struct_size, sizeof newer);
+    EXPECT_EQ(newer.info.backend, ADZE_BACKEND_CPU);
+    EXPECT_EQ(newer.more, 0u) << "what this library does not know is zero";
+}
+
+// A process that may start no more threads gets an error, not an end.
+TEST_F(Runtime, ThreadsThatCannotBeStartedAreAnError) {
+    EXPECT_EXIT(
+        {
+            rlimit limit{};
+            getrlimit(RLIMIT_AS, &limit);
+            limit.rlim_cur = rlim_t{2} << 30;
+            setrlimit(RLIMIT_AS, &limit);
+            adze_context_desc desc{};
+            desc.struct_size = sizeof desc;
+            desc.num_threads = 1024;
+            adze_context* none = nullptr;
+            const adze_status status = adze_context_create(&desc, &none);
+            std::fprintf(stderr, "%s\n", adze_last_error());
+            std::_Exit(status == ADZE_ERROR_OUT_OF_MEMORY && none == nullptr ? 0 : 1);
+        },
+        testing::ExitedWithCode(0), "adze_context_create: ");
 }
 
 TEST_F(Runtime, BackendsThatAreNotThereSayWhatIsMissing) {

@@ -23,7 +23,7 @@ protected:
 };
 
 TEST_F(SamplingContract, RunChecksEveryArgument) {
-    refuse("reserved", "4", [](auto& d) { d.reserved = 4; });
+    refuse("params_stride", "4", [](auto& d) { d.params_stride = 4; });
     refuse("logits.dtype", "", [](auto& d) { d.logits.dtype = ADZE_DTYPE_I32; });
     refuse("logits.columns", "0", [](auto& d) { d.logits.columns = 0; });
     refuse("logits.rows", "-1", [](auto& d) { d.logits.rows = -1; });

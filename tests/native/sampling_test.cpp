@@ -207,6 +207,35 @@ TEST_P(Sampling, BordersOfTheFilters) {
     EXPECT_EQ(reached({9, 0, 9, 0}, {1, 0, 0, 0.5f, 0, 0}, {false, true, false, true}), (Set{1, 3}));
 }
 
+// Logits that differ have equal weights at a high temperature; the order is by logits all the same.
+TEST_P(Sampling, TopKOfNeighbouringLogits) {
+    const float low = 0.1f, high = std::nextafter(low, 1.0f);
+    for (float temperature : {1.0f, 1e6f, 1e8f}) {
+        SamplingCall call(context, Tensor(ADZE_DTYPE_F32, 1, 3).fill([i = 0, low, high]() mutable {
+            return double(i++ == 1 ? high : low);
+        }),
+                          {{temperature, 1, 0, 0, 3, 4}});
+        EXPECT_EQ(call.run(stream), std::vector<int>{1}) << temperature;
+    }
+}
+
+// Clients whose parameters are larger than ours say how far apart they are.
+TEST_P(Sampling, ParamsStride) {
+    struct Larger {
+        adze_sampling_params params;
+        uint64_t more[3];
+    };
+    const std::vector<Larger> params{
+        {{0, 0, 0, 0, 0, 0}, {~0ull, ~0ull, ~0ull}}, {{-1, 0, 0, 0, 0, 0}, {}}, {{0, 0, 0, 0, 0, 0}, {}}};
+    SamplingCall call(context, Tensor(ADZE_DTYPE_F32, 3, 40).fill(kit::normal(random)));
+    const std::vector<int> greedy = call.run(stream);
+    adze_sampling_desc desc = call.desc();
+    desc.params = &params[0].params;
+    desc.params_stride = sizeof(Larger);
+    ADZE_ASSERT_OK(adze_sampling_run(stream, &desc));
+    EXPECT_EQ(call.ids.values(), (std::vector<double>{double(greedy[0]), -1, double(greedy[2])}));
+}
+
 TEST_P(Sampling, ExtremeTemperaturesAndLogits) {
     using Set = std::set<int>;
     const std::vector<double> row{1, 2, 2, -5};

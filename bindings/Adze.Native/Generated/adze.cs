@@ -481,7 +481,7 @@ namespace Adze.Native.Interop
         internal partial struct __Internal
         {
             internal uint struct_size;
-            internal uint reserved;
+            internal uint params_stride;
             internal global::Adze.Native.Interop.adze_tensor.__Internal logits;
             internal __IntPtr @params;
             internal global::Adze.Native.Interop.adze_tensor.__Internal mask;

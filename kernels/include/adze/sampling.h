@@ -31,7 +31,8 @@ typedef struct adze_sampling_params {
  * -inf, or with parameters out of range gives the id -1. */
 typedef struct adze_sampling_desc {
     uint32_t struct_size;
-    uint32_t reserved;                  /**< zero */
+    /** Bytes from one row's parameters to the next, sizeof(adze_sampling_params) as the caller was compiled; 0 = 32. */
+    uint32_t params_stride;
     adze_tensor logits;                 /**< [B, V] F32, F16 or BF16; read only */
     const adze_sampling_params* params; /**< device address of B entries; NULL = temperature 0 for all */
     adze_tensor mask; /**< [B, >= ceil(V / 32)] I32 words: bit i % 32, lowest first, of word i / 32 allows token i;
