@@ -41,8 +41,8 @@ typedef struct adze_kv_cache {
 
 typedef struct adze_attention_plan_desc {
     uint32_t struct_size;
-    int32_t num_q_heads;   /**< a multiple of num_kv_heads */
-    int32_t num_kv_heads;  /**< >= 1 */
+    int32_t num_q_heads;   /**< a multiple of num_kv_heads, <= 4096 */
+    int32_t num_kv_heads;  /**< 1 to 4096 */
     int32_t head_dim_qk;   /**< of q and k; a multiple of 8, 8 to 1024 on cpu */
     int32_t head_dim_v;    /**< of v and o; likewise */
     int32_t page_size;     /**< tokens, 1 to 256 */
@@ -67,8 +67,8 @@ ADZE_API adze_status adze_attention_plan_create(adze_context* context, const adz
                                                 adze_attention_plan** plan);
 ADZE_API adze_status adze_attention_plan_destroy(adze_attention_plan* plan);
 
-/** Takes over a new batch for the runs that are put on `stream` after it, in graphs too. Allocates nothing. Not
- * capturable. */
+/** Takes over a new batch for the runs that are put on `stream` after it, in graphs too; a run on another stream
+ * follows it only after an event recorded here. Allocates nothing. Not capturable. */
 ADZE_API adze_status adze_attention_plan_update(adze_attention_plan* plan, const adze_attention_batch* batch,
                                                 adze_stream* stream);
 
@@ -96,7 +96,8 @@ typedef struct adze_attention_desc {
 ADZE_API adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* desc);
 
 /** Stores the keys and values of a batch's query tokens at their positions in the cache, rounded to the cache's dtype
- *  (after division by its scale). Tokens whose position is negative (qo_len > kv_len) are skipped. */
+ *  (after division by its scale). Tokens whose position is negative (qo_len > kv_len) are skipped. The two caches may
+ *  interleave in one buffer but share no element; no two tokens, heads or pages of one may overlap. */
 typedef struct adze_kv_append_desc {
     uint32_t struct_size;
     uint32_t reserved; /**< zero */

@@ -3,10 +3,12 @@
  * Rules that hold for the whole ABI:
  *  - C99, fixed-width types, no exceptions: every function that can fail returns an adze_status, and
  *    adze_last_error() then holds one sentence that names the function, the argument, its value and what is allowed.
- *  - Descriptors begin with `struct_size` = sizeof(the struct as the caller was compiled), a multiple of 4 up to 4096.
- * A smaller size than the library's means zero for the fields that the caller does not know; a larger one is accepted
- * if the tail that the library does not know is zero. Zero is the default of every field, so
- *    `= {.struct_size = sizeof desc}` is a valid start.
+ *  - Descriptors begin with `struct_size` = sizeof(the struct as the caller was compiled), a multiple of its alignment
+ * up to 4096. A smaller size than the library's means zero for the fields that the caller does not know; a larger one
+ * is accepted if the tail that the library does not know is zero (of a struct that the library fills, the tail is set
+ * to zero). Zero is the default of every field, so `= {.struct_size = sizeof desc}` is a valid start.
+ *  - What a call writes, its workspace included, may not overlap anything else that it names, unless a comment allows
+ * it.
  *  - Every argument is checked before anything is launched.
  *  - "Device address" is memory of the context's device: adze_buffer_data(), or a pointer of the caller's own
  *    CUDA or HIP allocation. On the cpu backend it is ordinary memory.

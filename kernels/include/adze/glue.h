@@ -26,7 +26,7 @@ ADZE_API adze_status adze_embedding_run(adze_stream* stream, const adze_embeddin
 typedef struct adze_rms_norm_desc {
     uint32_t struct_size;
     float epsilon;        /**< >= 0 and finite */
-    adze_tensor x;        /**< [M, D] */
+    adze_tensor x;        /**< [M, D], D from 1 to 131072 */
     adze_tensor weight;   /**< [1, D] */
     adze_tensor residual; /**< [M, D], read and written; or absent */
     adze_tensor y;        /**< [M, D] */
@@ -41,7 +41,7 @@ typedef struct adze_rope_desc {
     int32_t head_dim;      /**< >= 2 R */
     adze_tensor x;         /**< [M, heads * head_dim], read and written */
     adze_tensor positions; /**< [1, M] I32, >= 0 */
-    adze_tensor inv_freq;  /**< [1, R] F32 */
+    adze_tensor inv_freq;  /**< [1, R] F32, R from 1 to 32768 */
 } adze_rope_desc;
 ADZE_API adze_status adze_rope_run(adze_stream* stream, const adze_rope_desc* desc);
 

@@ -15,8 +15,8 @@ typedef struct adze_weight_desc {
     uint32_t struct_size;
     adze_dtype dtype;   /**< F32, F16 or BF16; the packed weight keeps it */
     const void* data;   /**< host memory, [N, K] row-major, aligned to the element; read before the call returns */
-    int64_t rows;       /**< N, output features, >= 1 */
-    int64_t columns;    /**< K, input features, >= 1 */
+    int64_t rows;       /**< N, output features, 1 to 2^31 - 1 */
+    int64_t columns;    /**< K, input features, 1 to 2^31 - 1 */
     int64_t row_stride; /**< elements, >= columns; 0 = columns */
 } adze_weight_desc;
 

@@ -1,11 +1,12 @@
 /* Adze: contexts, buffers, streams, events and graphs.
  *
  * Ownership: objects are created and destroyed in pairs. A context outlives everything made from it; destroying it
- * first is INVALID_STATE and leaves it alive. Destroying NULL does nothing. Threads: a context may be used from any
- * number of threads; on the cpu and sim backends its work is serialised. A buffer, stream, event or graph belongs to
- * one thread at a time. Destroying is legal on any thread. Streams: a call that takes a stream is ordered after what
- * was put on that stream before. On a GPU it returns early; memory that such a call names must stay valid until the
- * stream has passed it. On cpu and sim the work is done when the call returns.
+ * first is INVALID_STATE and leaves it alive. Destroying NULL does nothing. Threads: a context and its weights may be
+ * used from any number of threads; on the cpu and sim backends the work is serialised. A buffer, stream, event, graph
+ * or plan belongs to one thread at a time, and launching a graph uses the plans in it. Destroying is legal on any
+ * thread. After a fork, contexts are the parent's only. Streams: a call that takes a stream is ordered after what was
+ * put on that stream before. On a GPU it returns early; memory that such a call names must stay valid until the stream
+ * has passed it. On cpu and sim the work is done when the call returns.
  */
 #ifndef ADZE_RUNTIME_H_
 #define ADZE_RUNTIME_H_
@@ -107,7 +108,8 @@ ADZE_API adze_status adze_buffer_fill(adze_buffer* buffer, uint64_t offset, uint
                                       adze_stream* stream);
 
 ADZE_API adze_status adze_stream_create(adze_context* context, adze_stream** stream);
-/** Uses a native stream (CUstream, hipStream_t) that the caller owns and keeps alive. NOT_SUPPORTED on cpu and sim. */
+/** Uses a native stream (CUstream, hipStream_t) that the caller owns and keeps alive; the default stream is its handle,
+ *  such as cudaStreamLegacy, not NULL. NOT_SUPPORTED on cpu and sim. */
 ADZE_API adze_status adze_stream_adopt(adze_context* context, void* native_stream, adze_stream** stream);
 /** INVALID_STATE while a capture is under way on the stream. */
 ADZE_API adze_status adze_stream_destroy(adze_stream* stream);
@@ -131,6 +133,8 @@ ADZE_API adze_status adze_event_elapsed(adze_event* start, adze_event* end, doub
  * wait on the host, plan updates and graph launches are INVALID_STATE on a capturing stream. */
 ADZE_API adze_status adze_stream_begin_capture(adze_stream* stream);
 ADZE_API adze_status adze_stream_end_capture(adze_stream* stream, adze_graph** graph);
+/** Indices in device memory are checked on cpu and sim when the graph reaches them: a launch that fails with
+ *  INVALID_ARGUMENT has run the calls before. */
 ADZE_API adze_status adze_graph_launch(adze_graph* graph, adze_stream* stream);
 ADZE_API adze_status adze_graph_destroy(adze_graph* graph);
 
