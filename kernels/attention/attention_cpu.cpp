@@ -1,10 +1,11 @@
-// o = softmax(scale q k^T + mask) v over a paged KV cache                          compiled once per instruction set
+// o = softmax(scale q k^T + mask) v over a paged KV cache                        compiled once per instruction set
 // A task is one piece of the plan's work for one KV head: its query tokens times the group of query heads that share
 // the KV head are rows. Keys come in tiles of kTileKeys, aligned to the sequence, converted to f32 once and used by all
 // rows. Per row: scores by dot products, online softmax (arXiv 1805.02867; FlashAttention-2, arXiv 2307.08691,
-// algorithm 1), value sums in the scratch. Split sequences (decode) write partial rows, which a second pass merges
-// (Flash-Decoding). Floor: decode reads each K and V once at memory bandwidth; prefill does 4 d operations per visible
-// pair at FMA peak.
+// algorithm 1), value sums in the scratch.
+// Split sequences (decode) write partial rows, which a second pass merges (Flash-Decoding).
+// Floor: decode reads each K and V once at memory bandwidth; prefill does 4 d operations per visible pair at FMA peak.
+// Tried and dropped: prefetching the next tile, all heads of a tile in one task (docs/performance.md).
 #include <cmath>
 
 #include "runtime/cpu_kernels.h"

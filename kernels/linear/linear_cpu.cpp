@@ -1,9 +1,11 @@
-// y[m, n] = sum_k x[m, k] * w[n, k] + bias[n]                         compiled once per instruction set
+// y[m, n] = sum_k x[m, k] * w[n, k] + bias[n]                                    compiled once per instruction set
 // x: any float type [M, K], copied to dense f32 in the workspace; w: panels of 16 n, [N/16][K][16] in its own format
-// (see linear.h). A task is up to kMaxPanels panels for up to kBlockRows rows. Inside, K goes in blocks of kBlockK: the
-// block of weights stays in L1 while all row tiles pass over it. A lane owns an n: sums run over k in order within a
-// block, blocks are added in order, for every M and tile, so a row's result does not depend on the other rows. Floor: M
-// = 1 reads each weight once, 2 N K bytes in bf16 at memory bandwidth; M = 64 does 2 M N K operations at FMA peak.
+// (linear.h); y: any float type [M, N].
+// A task is up to kMaxPanels panels for up to kBlockRows rows. Inside, K goes in blocks of kBlockK: the weights of a
+// block stay in L2 while all row tiles pass over them. A lane owns an n: sums run over k in order within a block and
+// blocks are added in order, for every M and tile, so a row's result does not depend on the other rows.
+// Floor: M = 1 reads each weight once, 2 N K bytes in bf16 at memory bandwidth; M = 64 does 2 M N K operations at FMA
+// peak. Tried and dropped: x packed by blocks of K (no change, docs/performance.md).
 #include "runtime/cpu_kernels.h"
 #include "runtime/cpu_rows.h"
 

@@ -1,12 +1,15 @@
 /* Adze: contexts, buffers, streams, events and graphs.
  *
  * Ownership: objects are created and destroyed in pairs. A context outlives everything made from it; destroying it
- * first is INVALID_STATE and leaves it alive. Destroying NULL does nothing. Threads: a context and its weights may be
- * used from any number of threads; on the cpu and sim backends the work is serialised. A buffer, stream, event, graph
- * or plan belongs to one thread at a time, and launching a graph uses the plans in it. Destroying is legal on any
- * thread. After a fork, contexts are the parent's only. Streams: a call that takes a stream is ordered after what was
- * put on that stream before. On a GPU it returns early; memory that such a call names must stay valid until the stream
- * has passed it. On cpu and sim the work is done when the call returns.
+ * first is INVALID_STATE and leaves it alive. Destroying NULL does nothing.
+ *
+ * Threads: a context and its weights may be used from any number of threads; on the cpu and sim backends the work is
+ * serialised. A buffer, stream, event, graph or plan belongs to one thread at a time, and launching a graph uses the
+ * plans in it. Destroying is legal on any thread. After a fork, contexts are the parent's only.
+ *
+ * Streams: a call that takes a stream is ordered after what was put on that stream before. On a GPU it returns early;
+ * memory that such a call names must stay valid until the stream has passed it. On cpu and sim the work is done when
+ * the call returns.
  */
 #ifndef ADZE_RUNTIME_H_
 #define ADZE_RUNTIME_H_
