@@ -32,7 +32,7 @@ public sealed unsafe class Weight : IDisposable
     /// <param name="data">[rows, columns], row-major, aligned to the element; read before the call returns.</param>
     /// <param name="rows">Output features.</param>
     /// <param name="columns">Input features.</param>
-    public Weight(AdzeContext context, DType dtype, void* data, long rows, long columns)
+    internal Weight(AdzeContext context, DType dtype, void* data, long rows, long columns)
         : this(context, dtype, rows, columns)
     {
         Create(context, data);

@@ -68,19 +68,16 @@ internal static class CliApp
             : result.Errors[0].Message);
         string[] help = command == root ? ["--help"] : [command.Name, "--help"];
         invocation.Output = console.Error;
-        await root.Parse(help, parsing).InvokeAsync(invocation, CancellationToken.None).ConfigureAwait(false);
+        CliConsole.TryWrite(() => root.Parse(help, parsing).Invoke(invocation));
         return ExitCode.Usage;
     }
 
     private static int Fail(Exception exception, CliConsole console)
     {
+        CliConsole.TryWrite(console.Out.Flush); // what was written so far still counts
         if (exception is OperationCanceledException)
-        {
-            TryFlush(console);
             return ExitCode.Cancelled;
-        }
         (int code, string message) = Explain(exception);
-        TryFlush(console);
         console.WriteError(message);
         return code;
     }
@@ -98,16 +95,4 @@ internal static class CliApp
         TypeInitializationException { InnerException: { } inner } => Explain(inner),
         _ => (ExitCode.DeviceFailed, $"internal error: {exception.GetType().Name}: {exception.Message}"),
     };
-
-    /// <summary>What was written so far still counts, unless writing is what failed.</summary>
-    private static void TryFlush(CliConsole console)
-    {
-        try
-        {
-            console.Out.Flush();
-        }
-        catch (IOException)
-        {
-        }
-    }
 }

@@ -18,7 +18,20 @@ internal sealed class CliConsole(TextWriter output, TextWriter error)
     /// <summary>Writes a table to standard output: in colour on a terminal, as plain text elsewhere.</summary>
     public void Write(Table table) => Create(Out, OutputIsTerminal).Write(table);
 
-    public void WriteError(string message) => Error.WriteLine($"adze: {OneLine(message)}");
+    /// <summary>Writes a line to standard error; where that cannot be written, the exit code must do.</summary>
+    public void WriteError(string message) => TryWrite(() => Error.WriteLine($"adze: {OneLine(message)}"));
+
+    /// <summary>Writing that may fail without changing what the command does.</summary>
+    public static void TryWrite(Action write)
+    {
+        try
+        {
+            write();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+        }
+    }
 
     /// <summary>
     /// Runs long work with a progress bar where somebody watches. The work reports phases with a share from 0 to 1.

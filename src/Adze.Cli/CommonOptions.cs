@@ -95,7 +95,7 @@ internal sealed class CommonOptions
             HelpName = valueName,
             Description = description,
             DefaultValueFactory = _ => @default,
-            CustomParser = result => Read<int>(result, name, $"an integer from {Print(least)} up", text =>
+            CustomParser = result => Read<int>(result, name, $"an integer from {Print(least)} to {Print(int.MaxValue)}", text =>
                 int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
                     && value >= least ? value : null),
         };

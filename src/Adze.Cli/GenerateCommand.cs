@@ -17,7 +17,7 @@ internal static class GenerateCommand
         Option<int> topK = CommonOptions.Integer("--top-k", "K", 0, 0,
             "Draw among the K most probable tokens; 0 is all.");
         Option<float> topP = CommonOptions.Number("--top-p", "P", 1, 1,
-            "Draw among the fewest most probable tokens that reach this share; 1 is all.");
+            "Draw among the fewest most probable tokens that reach this share; 0 and 1 are all.");
         Option<float> minP = CommonOptions.Number("--min-p", "P", 0, 1,
             "Drop tokens less probable than this share of the most probable one.");
         Option<ulong> seed = CommonOptions.Seed();
@@ -88,7 +88,7 @@ internal static class GenerateCommand
             console.Out.WriteLine();
         console.Out.Flush();
         if (settings.Stats)
-            Reports.Write(statistics, model, console.Error);
+            CliConsole.TryWrite(() => Reports.Write(statistics, model, console.Error));
         return ExitCode.Ok;
     }
 

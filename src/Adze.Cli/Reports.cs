@@ -37,7 +37,7 @@ internal static class Reports
                 ? "for information"
                 : Invariant($"{row.RequiredShare * 100:0.#} %");
             counts.AddRow(new Text(row.Name), new Text(Invariant($"{row.Right}/{row.Total}")), new Text(required),
-                Verdict(row.Passed));
+                row.RequiredShare == 0 ? new Text("-") : Verdict(row.Passed));
         }
         console.Write(counts);
         string verdict = report.Passed ? "passed" : $"FAILED: {Failures(report)}";

@@ -19,7 +19,7 @@ internal sealed class Generator
     private readonly IStepRunner _runner;
     private readonly TokenCallback _onToken;
     private readonly int[] _nextIds;
-    private readonly long _start = Stopwatch.GetTimestamp();
+    private readonly long _start; // of the call
     private long _promptTokens;
     private long _generated;
     private long _steps;
@@ -29,8 +29,10 @@ internal sealed class Generator
     private double _decodeSeconds;
     private TimeSpan _timeToFirstToken;
 
-    public Generator(Scheduler scheduler, StepBatch batch, IStepRunner runner, int maxSequences, TokenCallback onToken)
+    public Generator(Scheduler scheduler, StepBatch batch, IStepRunner runner, int maxSequences, long start,
+        TokenCallback onToken)
     {
+        _start = start;
         _scheduler = scheduler;
         _batch = batch;
         _runner = runner;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using Adze.Models;
@@ -35,9 +36,7 @@ public sealed class LanguageModel : IDisposable
     /// <param name="options">Null for the defaults.</param>
     /// <param name="progress">Told the share of the weights that is loaded, from 0 to 1.</param>
     /// <exception cref="ModelFormatException">The model's files cannot be used.</exception>
-    /// <exception cref="TokenizerException">tokenizer.json cannot be used.</exception>
-    /// <exception cref="IOException">tokenizer.json cannot be read.</exception>
-    /// <exception cref="UnauthorizedAccessException">tokenizer.json may not be read.</exception>
+    /// <exception cref="TokenizerException">tokenizer.json cannot be read or used.</exception>
     /// <exception cref="AdzeException">The device is not there, or cannot hold the model.</exception>
     public static LanguageModel Load(
         string directory, EngineOptions? options = null, IProgress<double>? progress = null)
@@ -73,12 +72,6 @@ public sealed class LanguageModel : IDisposable
 
     /// <summary>Type of activations and KV cache.</summary>
     public DType DType => Runner.DType;
-
-    /// <summary>Device memory of the weights, in bytes.</summary>
-    public ulong WeightBytes => Runner.WeightBytes;
-
-    /// <summary>Device memory of the KV cache, in bytes.</summary>
-    public ulong CacheBytes => Runner.CacheBytes;
 
     /// <summary>Pages of the KV cache that no sequence holds: all of them between generations.</summary>
     public int FreePages => _pages.NumFree;
@@ -119,13 +112,14 @@ public sealed class LanguageModel : IDisposable
     {
         ArgumentNullException.ThrowIfNull(requests);
         ArgumentNullException.ThrowIfNull(onToken);
+        long start = Stopwatch.GetTimestamp();
         Enter();
         try
         {
             Sequence[] sequences = new Sequence[requests.Count];
             for (int i = 0; i < sequences.Length; i++)
                 sequences[i] = CreateSequence(i, requests[i]);
-            return Run(sequences, onToken, cancellationToken);
+            return Run(sequences, start, onToken, cancellationToken);
         }
         finally
         {
@@ -144,7 +138,7 @@ public sealed class LanguageModel : IDisposable
         using CancellationTokenSource stop = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         Channel<GeneratedToken> channel = Channel.CreateUnbounded<GeneratedToken>(
             new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
-        Task work = Task.Factory.StartNew(() => Produce(requests, channel.Writer, stop.Token), CancellationToken.None,
+        Task work = Task.Factory.StartNew(() => Produce(requests, channel.Writer, stop.Token, cancellationToken), CancellationToken.None,
             TaskCreationOptions.LongRunning, TaskScheduler.Default);
         try
         {
@@ -171,7 +165,7 @@ public sealed class LanguageModel : IDisposable
             Runner.Dispose();
     }
 
-    /// <summary>Takes the model for one thread; until <see cref="Leave"/>, <see cref="Dispose"/> waits.</summary>
+    /// <summary>Takes the model for one thread; until <see cref="Leave"/>, <see cref="Dispose"/> only marks it.</summary>
     internal void Enter()
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
@@ -184,16 +178,16 @@ public sealed class LanguageModel : IDisposable
 
     internal void Leave()
     {
-        Volatile.Write(ref _busy, 0);
+        Interlocked.Exchange(ref _busy, 0); // a full fence: either we see the mark, or Dispose sees that we left
         if (_disposed)
             Dispose();
     }
 
-    private GenerationStatistics Run(ReadOnlySpan<Sequence> sequences, TokenCallback onToken,
+    private GenerationStatistics Run(ReadOnlySpan<Sequence> sequences, long start, TokenCallback onToken,
         CancellationToken cancellationToken)
     {
         Scheduler scheduler = new(_pages, _options.MaxSequences, _options.MaxBatchTokens, sequences);
-        Generator generator = new(scheduler, _batch, Runner, _options.MaxSequences, onToken);
+        Generator generator = new(scheduler, _batch, Runner, _options.MaxSequences, start, onToken);
         try
         {
             while (generator.HasWork)
@@ -233,14 +227,18 @@ public sealed class LanguageModel : IDisposable
     }
 
     private void Produce(IReadOnlyList<GenerationRequest> requests, ChannelWriter<GeneratedToken> writer,
-        CancellationToken cancellationToken)
+        CancellationToken stop, CancellationToken callers)
     {
         try
         {
             Generate(requests, (in TokenEvent token) =>
                 writer.TryWrite(new GeneratedToken(token.Request, token.TokenId, token.Text.ToString(), token.Finish)),
-                cancellationToken);
+                stop);
             writer.Complete();
+        }
+        catch (OperationCanceledException) when (callers.IsCancellationRequested)
+        {
+            writer.Complete(new OperationCanceledException(callers));
         }
         catch (Exception exception)
         {

@@ -34,7 +34,7 @@ internal sealed unsafe class ModelRunner : IStepRunner, IDisposable
                 Deterministic = options.Deterministic,
             }));
             _stream = Own(new AdzeStream(_context));
-            DType dtype = options.DType == DType.None ? ModelOptions.DefaultDType(Device.Backend) : options.DType;
+            DType dtype = options.DType == DType.None ? ModelOptions.DefaultDType(Device) : options.DType;
             _model = Own(new LlamaModel(_context, _stream, checkpoint, new ModelOptions
             {
                 DType = dtype,
@@ -66,10 +66,6 @@ internal sealed unsafe class ModelRunner : IStepRunner, IDisposable
     public DType DType => _model.Options.DType;
 
     public int NumPages => _cache.NumPages;
-
-    public ulong WeightBytes => _model.WeightBytes;
-
-    public ulong CacheBytes => _cache.Bytes;
 
     public void Run(StepBatch batch, Span<int> nextIds)
     {

@@ -24,9 +24,14 @@ internal struct DecodeState
     private char[] _chars;
 
     public DecodeState(DecoderPlan plan, int capacity)
+        : this(plan, new char[capacity])
+    {
+    }
+
+    private DecodeState(DecoderPlan plan, char[] chars)
     {
         _plan = plan;
-        _chars = new char[capacity];
+        _chars = chars;
         _stripLeft = plan.StripCount;
     }
 
@@ -39,7 +44,7 @@ internal struct DecodeState
     public void Take() => Length = 0;
 
     /// <summary>Back to the beginning of a text.</summary>
-    public void Reset() => this = new DecodeState(_plan, 0) { _chars = _chars };
+    public void Reset() => this = new DecodeState(_plan, _chars);
 
     public void Append(Pieces pieces, int id)
     {

@@ -45,15 +45,35 @@ public sealed class Tokenizer
     public ReadOnlySpan<int> SuffixTokens => _parts.PostProcessor.Suffix;
 
     /// <summary>Reads a tokenizer.json.</summary>
-    /// <param name="path">The file, or the folder that it lies in under that name.</param>
-    /// <exception cref="TokenizerException">The file is broken or asks for what is not supported; the message is one line.</exception>
-    /// <exception cref="IOException">The file cannot be read.</exception>
-    /// <exception cref="UnauthorizedAccessException">The file may not be read.</exception>
+    /// <param name="path">The file.</param>
+    /// <exception cref="TokenizerException">The file cannot be read, is broken or asks for what is not supported; the message
+    /// is one line.</exception>
     public static Tokenizer Load(string path)
     {
         ArgumentNullException.ThrowIfNull(path);
-        string file = Directory.Exists(path) ? Path.Combine(path, "tokenizer.json") : path;
-        return TokenizerJson.Parse(File.ReadAllBytes(file), file);
+        return TokenizerJson.Parse(ReadFile(path), path);
+    }
+
+    private static byte[] ReadFile(string path)
+    {
+        const long MostBytes = 1 << 28; // ten times the largest that are published
+        try
+        {
+            return new FileInfo(path) is { Exists: true, Length: > MostBytes }
+                ? throw new TokenizerException($"{path}: is larger than the {MostBytes} bytes that are read")
+                : File.ReadAllBytes(path);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            string reason = exception switch
+            {
+                _ when Directory.Exists(path) => "is a folder, not a file",
+                FileNotFoundException or DirectoryNotFoundException => "no such file",
+                UnauthorizedAccessException => "permission denied",
+                _ => $"cannot be read: {exception.Message}",
+            };
+            throw new TokenizerException($"{path}: {reason}", exception);
+        }
     }
 
     /// <summary>Reads the content of a tokenizer.json.</summary>

@@ -109,8 +109,9 @@ internal sealed class ReferenceFile : IDisposable
 
     private double Number(string text, string key) =>
         double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+            && double.IsFinite(value) && value >= 0
             ? value
-            : throw Wrong($"metadata {key} holds '{text}', which is not a number");
+            : throw Wrong($"metadata {key} holds '{text}', which is not a finite number from 0");
 
     private ModelFormatException Wrong(string what) => new($"{_file.Path}: {what}");
 }

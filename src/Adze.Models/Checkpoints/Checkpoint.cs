@@ -69,9 +69,9 @@ public sealed class Checkpoint : IDisposable
     private void OpenFiles()
     {
         string single = Path.Combine(Directory, SingleFile), index = Path.Combine(Directory, ShardIndex.FileName);
-        if (File.Exists(single))
+        if (Path.Exists(single)) // a folder of that name is refused by name
             AddAll(OpenFile(SingleFile), null);
-        else if (File.Exists(index))
+        else if (Path.Exists(index))
             OpenShards(index);
         else
             throw new ModelFormatException($"{Directory}: has neither {SingleFile} nor {ShardIndex.FileName}");

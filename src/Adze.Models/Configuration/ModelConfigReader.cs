@@ -95,6 +95,8 @@ internal static class ModelConfigReader
         if (config.RotaryDim is var rotary && (rotary < 2 || rotary % 2 != 0))
             throw file.Wrong("partial_rotary_factor", $"{config.PartialRotaryFactor} of head_dim {config.HeadDim} is " +
                 $"{rotary}; expected an even number of at least 2");
+        if (Array.FindIndex([.. config.EosTokenIds], id => id >= config.VocabularySize) is >= 0 and int at)
+            throw file.Wrong("eos_token_id", $"{config.EosTokenIds[at]} is no token: vocab_size is {config.VocabularySize}");
         return config;
     }
 }

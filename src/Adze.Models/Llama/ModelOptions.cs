@@ -18,6 +18,10 @@ public sealed record ModelOptions
     /// <summary>The most rows of one forward pass that want logits.</summary>
     public int MaxLogitRows { get; init; } = 64;
 
-    /// <summary>F32 on cpu, BF16 elsewhere.</summary>
-    public static DType DefaultDType(Backend backend) => backend == Backend.Cpu ? DType.F32 : DType.BF16;
+    /// <summary>BF16 on devices with warps, which have matrix units for it; F32 on others, such as the cpu.</summary>
+    public static DType DefaultDType(DeviceInfo device)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        return device.WarpSize > 1 ? DType.BF16 : DType.F32;
+    }
 }

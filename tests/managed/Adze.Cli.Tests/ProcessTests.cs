@@ -74,6 +74,22 @@ public sealed class ProcessTests
         static IEnumerable<string> Arguments(ProcessStartInfo command) => [command.FileName, .. command.ArgumentList];
     }
 
+    [Theory]
+    [InlineData("2>&-", 2, "generate", "--model", "/nope", "--prompt", "a")]
+    [InlineData("2>/dev/full", 2, "foo")]
+    [InlineData("2>&-", 0, "generate", "--model", "odd", "--prompt", "a", "--stats")]
+    public void Standard_error_that_cannot_be_written_changes_no_exit_code(string redirection, int code, params string[] args)
+    {
+        ProcessStartInfo command = Cli.Command([.. args.Select(arg => arg == "odd" ? Repository.Odd : arg)]);
+        ProcessStartInfo start = new("sh", ["-c", $"exec \"$0\" \"$@\" {redirection}", command.FileName, .. command.ArgumentList])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment["DOTNET_ROOT"] = command.Environment["DOTNET_ROOT"];
+        Assert.Equal(code, Cli.RunProcess(start).Code);
+    }
+
     [Fact]
     public async Task An_interrupt_ends_it_quietly()
     {

@@ -202,7 +202,7 @@ public sealed class SchedulingTests
             StepBatch batch = new(maxSequences, maxTokens, numPages, pageSize);
             List<int>[] tokens = [.. requests.Select(_ => new List<int>())];
             FinishReason[] reasons = new FinishReason[requests.Length];
-            Generator generator = new(scheduler, batch, cache, maxSequences, (in TokenEvent token) =>
+            Generator generator = new(scheduler, batch, cache, maxSequences, 0, (in TokenEvent token) =>
             {
                 Assert.Equal(FinishReason.None, reasons[token.Request]);
                 Assert.Equal(token.Finish == FinishReason.None, token.TokenId >= 0);

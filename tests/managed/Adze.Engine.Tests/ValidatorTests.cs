@@ -89,6 +89,9 @@ public sealed class ValidatorTests(OddModel odd) : IClassFixture<OddModel>
     [InlineData("error.float32.logits", "error.float32.logitz", "says nothing about float32")]
     [InlineData("\"hidden.5\"", "\"hidden.6\"", "'hidden.5' is missing")]
     [InlineData("\"greedy_indptr\"", "\"greedy_indptx\"", "'greedy_indptr' is missing")]
+    [InlineData("\"8.067034006423006e-07 1.990795135498047e-05\"", "\"Infinity 1.990795135498047e-05             \"", "not a finite")]
+    [InlineData("\"0.01594824030838815\"", "\"NaN                \"", "not a finite")]
+    [InlineData("\"0.01594824030838815\"", "\"-1                 \"", "not a finite")]
     public void A_reference_that_lacks_something_is_refused(string old, string @new, string message)
     {
         using ModelCopy copy = new(Repository.Odd);

@@ -144,7 +144,11 @@ public partial class BadInputTests
         TokenizerException e = Assert.Throws<TokenizerException>(() => Tokenizer.Load(path));
         File.Delete(path);
         Assert.Equal($"{path}: \"model\" is missing", e.Message);
-        Assert.Throws<FileNotFoundException>(() => Tokenizer.Load(path));
+        Assert.Equal($"{path}: no such file", Assert.Throws<TokenizerException>(() => Tokenizer.Load(path)).Message);
+        Directory.CreateDirectory(path);
+        e = Assert.Throws<TokenizerException>(() => Tokenizer.Load(path));
+        Directory.Delete(path);
+        Assert.Equal($"{path}: is a folder, not a file", e.Message);
     }
 
     [Fact]

@@ -116,15 +116,6 @@ public class TokenizerTests
         Assert.Equal(1, Tokenizer.Parse([0xEF, 0xBB, 0xBF, .. """{"model":{"vocab":{"a":0},"merges":[]}}"""u8]).VocabularySize);
 
     [Fact]
-    public void AFolderStandsForItsTokenizerJson()
-    {
-        string folder = Directory.CreateTempSubdirectory().FullName;
-        File.WriteAllText(Path.Combine(folder, "tokenizer.json"), """{"model":{"vocab":{"a":0},"merges":[]}}""");
-        Assert.Equal(1, Tokenizer.Load(folder).VocabularySize);
-        Directory.Delete(folder, recursive: true);
-    }
-
-    [Fact]
     public async Task ThreadsDoNotDisturbEachOther()
     {
         Tokenizer tokenizer = Golden.Tokenizer(Golden.Read("gpt2"));
