@@ -69,7 +69,7 @@ internal static class ModelConfigReader
             AttentionBias = llama && config.Bool("attention_bias", false),
             MlpBias = llama && config.Bool("mlp_bias", false),
             BosTokenId = TokenIds("bos_token_id", generation, config) is [int bos, ..] ? bos : null,
-            EosTokenIds = TokenIds("eos_token_id", generation, config) ?? [],
+            EosTokenIds = ReadEosTokenIds(generation, config),
         };
     }
 
@@ -85,6 +85,17 @@ internal static class ModelConfigReader
     private static int[]? TokenIds(string key, JsonSection? generation, JsonSection config) =>
         generation?.TokenIds(key) ?? config.TokenIds(key);
 
+    // One outside the vocabulary would never come, and the text would not end.
+    private static int[] ReadEosTokenIds(JsonSection? generation, JsonSection config)
+    {
+        JsonSection source = generation is { } first && first.TokenIds("eos_token_id") is not null ? first : config;
+        int[] ids = source.TokenIds("eos_token_id") ?? [];
+        int vocabularySize = config.Int("vocab_size");
+        return Array.FindIndex(ids, id => id >= vocabularySize) is >= 0 and int at
+            ? throw source.Wrong("eos_token_id", $"{ids[at]} is no token: vocab_size is {vocabularySize}")
+            : ids;
+    }
+
     private static ModelConfig Check(JsonSection file, ModelConfig config)
     {
         if (config.NumHeads % config.NumKvHeads != 0)
@@ -95,8 +106,6 @@ internal static class ModelConfigReader
         if (config.RotaryDim is var rotary && (rotary < 2 || rotary % 2 != 0))
             throw file.Wrong("partial_rotary_factor", $"{config.PartialRotaryFactor} of head_dim {config.HeadDim} is " +
                 $"{rotary}; expected an even number of at least 2");
-        if (Array.FindIndex([.. config.EosTokenIds], id => id >= config.VocabularySize) is >= 0 and int at)
-            throw file.Wrong("eos_token_id", $"{config.EosTokenIds[at]} is no token: vocab_size is {config.VocabularySize}");
         return config;
     }
 }

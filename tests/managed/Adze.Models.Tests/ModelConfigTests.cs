@@ -100,6 +100,10 @@ public sealed class ModelConfigTests : IDisposable
         _folder.Write("generation_config.json", """{"eos_token_id":"</s>"}""");
         string message = Refused.By(() => Load(new TestCheckpoint()));
         Assert.Contains("eos_token_id is '\"</s>\"'; expected a token id", message);
+        _folder.Write("generation_config.json", """{"eos_token_id":[5,99999]}""");
+        message = Refused.By(() => Load(new TestCheckpoint()));
+        Assert.Contains("generation_config.json", message);
+        Assert.Contains("99999 is no token", message);
     }
 
     [Theory]
