@@ -235,7 +235,7 @@ def main() -> None:
     ids = {"bos_token_id": tokenizer.ids[BOS], "eos_token_id": tokenizer.ids[EOS]}
     c = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": len(tokenizer.ids),
          "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64,
-         "intermediate_size": 688, "hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 10000.0, 
+         "intermediate_size": 688, "hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
          "rope_scaling": None, "max_position_embeddings": 512, "attention_bias": False, "mlp_bias": False,
          "tie_word_embeddings": True,         "torch_dtype": "bfloat16", **ids}
     write_json(HERE / "config.json", c)
