@@ -98,16 +98,32 @@ public sealed class ProcessTests
         Assert.Contains("\"max_position_embeddings\": 256", config, StringComparison.Ordinal);
         File.WriteAllText(copy["config.json"], config.Replace(
             "\"max_position_embeddings\": 256", "\"max_position_embeddings\": 100000", StringComparison.Ordinal));
-        using Process process = Process.Start(Cli.Command("generate", "--backend", "cpu", "--model", copy.Directory,
-            "--prompt", "Once upon", "--max-tokens", "99000"))!;
-        Task<string> error = process.StandardError.ReadToEndAsync();
-        char[] first = new char[1];
-        Assert.Equal(1, await process.StandardOutput.ReadAsync(first)); // it is at work
-        using (Process kill = Process.Start("kill", ["-INT", $"{process.Id}"]))
-            await kill.WaitForExitAsync();
-        await Task.WhenAll(process.StandardOutput.ReadToEndAsync(), error);
-        await process.WaitForExitAsync();
-        Assert.Equal((130, ""), (process.ExitCode, await error));
+        ProcessStartInfo command = Cli.Command("generate", "--backend", "cpu", "--model", copy.Directory,
+            "--prompt", "Once upon", "--max-tokens", "99000");
+        // A shell starts what it runs in the background with interrupts ignored, and these tests may be run so.
+        ProcessStartInfo start = new("env", ["--default-signal=INT", command.FileName, .. command.ArgumentList])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment["DOTNET_ROOT"] = command.Environment["DOTNET_ROOT"];
+        using Process process = Process.Start(start)!;
+        try
+        {
+            Task<string> error = process.StandardError.ReadToEndAsync();
+            char[] first = new char[1];
+            Assert.Equal(1, await process.StandardOutput.ReadAsync(first)); // it is at work
+            using (Process kill = Process.Start("kill", ["-INT", $"{process.Id}"]))
+                await kill.WaitForExitAsync();
+            using CancellationTokenSource limit = new(TimeSpan.FromSeconds(60));
+            await Task.WhenAll(process.StandardOutput.ReadToEndAsync(limit.Token), error);
+            await process.WaitForExitAsync(limit.Token);
+            Assert.Equal((130, ""), (process.ExitCode, await error));
+        }
+        finally
+        {
+            process.Kill();
+        }
     }
 
     [Fact]
