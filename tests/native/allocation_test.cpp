@@ -45,11 +45,6 @@ TEST_P(Allocation, NoneInAnyRun) {
     const adze_attention_desc run = attention.desc();
     const adze_attention_batch batch = kit::batch_of(attention.paging);
     expect_none("attention_plan_update", [&] { return adze_attention_plan_update(attention.plan, &batch, stream); });
-    const int32_t no_queries[] = {0, 0}, many_pages[] = {0, int32_t(attention.indices.columns())}, full[] = {1};
-    const adze_attention_batch idle{sizeof idle, 1, no_queries, many_pages, full};
-    expect_none("attention_plan_update, no queries",
-                [&] { return adze_attention_plan_update(attention.plan, &idle, stream); });
-    ADZE_ASSERT_OK(adze_attention_plan_update(attention.plan, &batch, stream));
     expect_none("attention", [&] { return adze_attention_run(stream, &run); });
     const kit::Tensor k = kit::Tensor(ADZE_DTYPE_F32, 43, 32).fill(kit::normal(random));
     const adze_kv_append_desc append{
@@ -73,6 +68,29 @@ TEST_P(Allocation, NoneInAnyRun) {
                                std::vector<adze_sampling_params>(7, {1, 40, 0.9f, 0.01f, 5, 6}));
     const adze_sampling_desc sample = sampling.desc();
     expect_none("sampling", [&] { return adze_sampling_run(stream, &sample); });
+}
+
+// Long sequences without queries are no work, however many there are.
+TEST_P(Allocation, NoneInAnUpdateWithoutQueries) {
+    if (!kit::allocations_counted()) GTEST_SKIP() << "a sanitizer owns the allocator";
+    constexpr int32_t kSequences = 64, kPages = 9;
+    adze_attention_plan_desc desc{};
+    desc.struct_size = sizeof desc;
+    desc.num_q_heads = desc.num_kv_heads = 1;
+    desc.head_dim_qk = desc.head_dim_v = 8;
+    desc.page_size = 256;
+    desc.max_sequences = kSequences;
+    desc.max_q_tokens = 1;
+    desc.max_kv_pages = kSequences * kPages;
+    adze_attention_plan* plan = nullptr;
+    ADZE_ASSERT_OK(adze_attention_plan_create(context, &desc, &plan));
+    std::vector<int32_t> qo(kSequences + 1, 0), kv, last(kSequences, 256);
+    for (int32_t s = 0; s <= kSequences; ++s) kv.push_back(s * kPages);
+    const adze_attention_batch batch{sizeof batch, kSequences, qo.data(), kv.data(), last.data()};
+    const uint64_t before = kit::allocations();
+    ADZE_EXPECT_OK(adze_attention_plan_update(plan, &batch, stream));
+    EXPECT_EQ(kit::allocations() - before, 0u);
+    ADZE_EXPECT_OK(adze_attention_plan_destroy(plan));
 }
 
 TEST_P(Allocation, NoneInALaunch) {
