@@ -231,6 +231,8 @@ TEST_F(AttentionContract, AppendChecksEveryArgument) {
     refuse("v_cache.dtype", "", [](auto& d) { d.v_cache.dtype = ADZE_DTYPE_F16; });
     refuse("v_cache.num_pages", "", [](auto& d) { d.v_cache.num_pages = 4; });
     refuse("kv_indices", "", [](auto& d) { d.k_cache.num_pages = d.v_cache.num_pages = 1; });
+    refuse("k_cache", "16", [](auto& d) { d.k_cache.token_stride = d.k_cache.head_stride = 16; });
+    refuse("v_cache", "24", [](auto& d) { d.v_cache.page_stride = 24; });
     EXPECT_TRUE(kit::invalid(adze_kv_append_run(stream, nullptr), "adze_kv_append_run", "desc"));
     EXPECT_TRUE(kit::invalid(adze_kv_append_run(nullptr, &good), "adze_kv_append_run", "stream"));
 }

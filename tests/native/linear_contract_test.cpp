@@ -63,6 +63,12 @@ TEST_F(LinearContract, RunChecksItsWorkspace) {
     desc.workspace_bytes -= 1;
     EXPECT_TRUE(kit::invalid(adze_linear_run(stream, &desc), "adze_linear_run", "workspace_bytes",
                              std::to_string(desc.workspace_bytes)));
+    for (adze_tensor adze_linear_desc::*tensor : {&adze_linear_desc::x, &adze_linear_desc::y}) {
+        desc = large.desc();
+        (desc.*tensor).data = desc.workspace;
+        EXPECT_TRUE(kit::invalid(adze_linear_run(stream, &desc), "adze_linear_run",
+                                 tensor == &adze_linear_desc::x ? "x.data" : "y.data"));
+    }
     desc = large.desc();
     desc.workspace = nullptr;
     EXPECT_TRUE(kit::invalid(adze_linear_run(stream, &desc), "adze_linear_run", "workspace"));
