@@ -5,7 +5,8 @@
 // algorithm 1), value sums in the scratch.
 // Split sequences (decode) write partial rows, which a second pass merges (Flash-Decoding).
 // Floor: decode reads each K and V once at memory bandwidth; prefill does 4 d operations per visible pair at FMA peak.
-// Tried and dropped: prefetching the next tile, all heads of a tile in one task (docs/performance.md).
+// Tried without a gain, on a loaded machine: prefetching the next tile, all heads of a tile in one task
+// (docs/performance.md).
 #include <cmath>
 
 #include "runtime/cpu_kernels.h"

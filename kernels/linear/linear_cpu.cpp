@@ -5,7 +5,7 @@
 // block stay in L2 while all row tiles pass over them. A lane owns an n: sums run over k in order within a block and
 // blocks are added in order, for every M and tile, so a row's result does not depend on the other rows.
 // Floor: M = 1 reads each weight once, 2 N K bytes in bf16 at memory bandwidth; M = 64 does 2 M N K operations at FMA
-// peak. Tried and dropped: x packed by blocks of K (no change, docs/performance.md).
+// peak. Tried and dropped: x packed by blocks of K (no gain seen, docs/performance.md).
 #include "runtime/cpu_kernels.h"
 #include "runtime/cpu_rows.h"
 
