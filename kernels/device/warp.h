@@ -1,0 +1,41 @@
+// Exchanges between the lanes of a warp. All lanes call, at the same place; none of them orders memory.
+#pragma once
+
+#include "device/index.h"
+
+namespace adze {
+inline namespace ADZE_TARGET {
+
+// T is 4 or 8 bytes. The value of lane `lane`, or of this lane's index ^ `mask`.
+template <class T>
+ADZE_DEVICE T shuffle(T value, int lane, Site site = Site::current());
+template <class T>
+ADZE_DEVICE T shuffle_xor(T value, int mask, Site site = Site::current());
+// Bit i is lane i's `predicate`.
+ADZE_DEVICE LaneMask ballot(bool predicate, Site site = Site::current());
+
+struct Add {
+    template <class T>
+    ADZE_DEVICE T operator()(T a, T b) const {
+        return a + b;
+    }
+};
+struct Max {  // of two numbers; a NaN operand is not kept
+    template <class T>
+    ADZE_DEVICE T operator()(T a, T b) const {
+        return a > b ? a : b;
+    }
+};
+
+// Combines `width` neighbouring lanes (a power of two, `stride` lanes apart); each of them gets the result, in an order
+// that does not depend on the lane.
+template <class T, class Op>
+ADZE_DEVICE T reduce(T value, Op op, int width = kWarpSize, int stride = 1, Site site = Site::current()) {
+    for (int mask = stride; mask < width * stride; mask *= 2) value = op(value, shuffle_xor(value, mask, site));
+    return value;
+}
+
+}  // namespace ADZE_TARGET
+}  // namespace adze
+
+#include ADZE_DEVICE_HEADER(warp.h)

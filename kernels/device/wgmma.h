@@ -1,0 +1,53 @@
+// Matrix multiply-accumulate of a warp group, 4 warps (sm_90a: kTarget.bulk_copy): C[64, kN] += A[64, kK] B[kK, kN].
+// PTX ISA, "Asynchronous warpgroup level matrix multiply-accumulate".
+//
+//   Wgmma<T, kN>     T: f16, bf16 (C float, kK 16), e4m3, e5m2 (float, 32), int8_t (int32, 32)
+//                    kN: 8, 16, 32, 64, 96, 128, 192, 256
+//   ::C              this thread's Acc value[kN / 2], zero when made; row(i), column(i) as in Mma's C
+//   ::A              register operand: Vec<T, kCount> value; row(i), column(i)
+//
+// Operands in shared memory are SharedTiles with Swizzle::k128, which wgmma reads until it has been waited for.
+// Accumulators are undefined from the call to the wait.
+#pragma once
+
+#include "device/mma.h"
+#include "device/mbarrier.h"
+
+namespace adze {
+inline namespace ADZE_TARGET {
+
+constexpr int kWarpGroup = 128;  // threads
+
+template <class T, int kN>
+struct Wgmma;
+
+// Before the first wgmma, and whenever registers that wgmma uses were written since the last one.
+ADZE_DEVICE void wgmma_fence(Site site = Site::current());
+ADZE_DEVICE void wgmma_commit(Site site = Site::current());
+// Until at most the kGroups latest groups of the warp group are under way.
+template <int kGroups>
+ADZE_DEVICE void wgmma_wait(Site site = Site::current());
+
+// a: [m][k] tile from (a_row, k) on; b: [n][k] tile from (n, k) on, or, with kRowsB (2-byte T), [k][n]. `k` is a multiple
+// of kK. c is overwritten where not `accumulate`.
+template <class W, bool kRowsB = false, class TileA, class TileB>
+ADZE_DEVICE void wgmma(typename W::C& c, const TileA& a, int a_row, int a_k, const TileB& b, int b_n, int b_k,
+                       bool accumulate = true, Site site = Site::current());
+template <class W, bool kRowsB = false, class TileB>
+ADZE_DEVICE void wgmma(typename W::C& c, const typename W::A& a, const TileB& b, int b_n, int b_k,
+                       bool accumulate = true, Site site = Site::current());
+
+// The 64 bits that name an operand (PTX ISA, "Matrix descriptor format"): start address, offsets in bytes between
+// groups of 8 rows or columns, and swizzle. The simulator decodes them again.
+constexpr uint64_t wgmma_descriptor(uint32_t shared_address, uint32_t leading_bytes, uint32_t stride_bytes,
+                                    Swizzle swizzle) {
+    const uint64_t mode = swizzle == Swizzle::k128 ? 1 : swizzle == Swizzle::k64 ? 2 : swizzle == Swizzle::k32 ? 3 : 0;
+    return static_cast<uint64_t>((shared_address & 0x3ffffu) >> 4) |
+           static_cast<uint64_t>((leading_bytes & 0x3ffffu) >> 4) << 16 |
+           static_cast<uint64_t>((stride_bytes & 0x3ffffu) >> 4) << 32 | mode << 62;
+}
+
+}  // namespace ADZE_TARGET
+}  // namespace adze
+
+#include ADZE_DEVICE_HEADER(wgmma.h)

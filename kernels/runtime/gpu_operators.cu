@@ -1,0 +1,43 @@
+// The table of a target's operators, defined in <op>.cu.
+#include "runtime/gpu_operators.h"
+
+#include "device/target.h"
+
+namespace adze {
+inline namespace ADZE_TARGET {
+
+uint64_t gpu_weight_bytes(adze_dtype dtype, int64_t n, int64_t k);
+uint64_t gpu_linear_workspace(const WeightView& weight, int64_t rows);
+uint64_t gpu_attention_workspace(const AttentionShape& shape);
+uint64_t gpu_sampling_workspace(int64_t rows, int64_t vocabulary);
+void gpu_require_attention(const AttentionShape& shape);
+void pack_weight(LaunchStream& stream, const void* source, int64_t row_stride, const WeightView& packed);
+void linear(LaunchStream& stream, const LinearParams& params);
+void attention(LaunchStream& stream, const AttentionParams& params);
+void kv_append(LaunchStream& stream, const KvAppendParams& params);
+void embedding(LaunchStream& stream, const EmbeddingParams& params);
+void rms_norm(LaunchStream& stream, const RmsNormParams& params);
+void rope(LaunchStream& stream, const RopeParams& params);
+void silu_gate(LaunchStream& stream, const SiluGateParams& params);
+void sampling(LaunchStream& stream, const SamplingParams& params);
+
+extern const GpuOperators gpu_operators;
+const GpuOperators gpu_operators{
+    .weight_bytes = gpu_weight_bytes,
+    .linear_workspace = gpu_linear_workspace,
+    .attention_workspace = gpu_attention_workspace,
+    .sampling_workspace = gpu_sampling_workspace,
+    .require_attention = gpu_require_attention,
+    .pack_weight = pack_weight,
+    .linear = linear,
+    .attention = attention,
+    .kv_append = kv_append,
+    .embedding = embedding,
+    .rms_norm = rms_norm,
+    .rope = rope,
+    .silu_gate = silu_gate,
+    .sampling = sampling,
+};
+
+}  // namespace ADZE_TARGET
+}  // namespace adze
