@@ -28,6 +28,7 @@ struct BackendTable {
 
     void* (*allocate)(DeviceContext* context, uint64_t bytes);  // aligned to 256 bytes
     void (*release)(DeviceContext* context, void* data);
+    // `host` may be changed once write returns, unless it is memory that the caller pinned or the stream is capturing.
     void (*write)(DeviceStream* stream, void* device, const void* host, uint64_t bytes);
     void (*read)(DeviceStream* stream, void* host, const void* device, uint64_t bytes);
     void (*copy)(DeviceStream* stream, void* destination, const void* source, uint64_t bytes);
@@ -47,6 +48,8 @@ struct BackendTable {
     void (*event_record)(DeviceEvent* event, DeviceStream* stream);
     void (*event_synchronize)(DeviceEvent* event);
     double (*event_elapsed)(DeviceEvent* start, DeviceEvent* end);  // microseconds; NaN: not both have happened
+
+    bool device_plans;  // attention reads its schedule from device memory (AttentionPlan::device)
 
     // Sizes in bytes of what the kernels lay out, and the shapes that they support (fails with NOT_SUPPORTED).
     uint64_t (*weight_bytes)(adze_dtype dtype, int64_t n, int64_t k);

@@ -328,6 +328,7 @@ constexpr BackendTable kTable{
     .event_record = event_record,
     .event_synchronize = event_synchronize,
     .event_elapsed = event_elapsed,
+    .device_plans = false,
     .weight_bytes = packed_weight_bytes,
     .linear_workspace = linear_workspace,
     .attention_workspace = attention_workspace_bytes,
