@@ -1,9 +1,8 @@
 // linear and the packing of weights: which kernel and tile serve a call, and their launches.
-#include "linear/linear.cuh"
-
 #include <cstdio>
 #include <type_traits>
 
+#include "linear/linear.cuh"
 #include "runtime/gpu_operators.h"
 
 namespace adze {
@@ -59,7 +58,8 @@ uint64_t gpu_linear_workspace(const WeightView&, int64_t) {
 
 template <class Word>
 void launch_pack(LaunchStream& stream, const PackParams& params) {
-    const int64_t chunks = tiles_of(params.packed.n) * tiles_of(params.packed.k) * kTile * kTile / PackWeight<Word>::kChunk;
+    const int64_t chunks =
+        tiles_of(params.packed.n) * tiles_of(params.packed.k) * kTile * kTile / PackWeight<Word>::kChunk;
     const int64_t blocks = (chunks + PackWeight<Word>::kThreads - 1) / PackWeight<Word>::kThreads;
     constexpr int64_t kMostBlocks = 1 << 20;  // threads go on to further chunks
     launch<PackWeight<Word>>(stream, {blocks < kMostBlocks ? blocks : kMostBlocks, 1, 1}, 0, params);

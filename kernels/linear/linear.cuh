@@ -119,7 +119,9 @@ ADZE_DEVICE void finish(const LinearParams& p, int64_t row, int64_t column, floa
 //   kStages  tiles of x and of w in the ring
 template <class T, int kTileM, int kWarpsM, int kWarpsN, int kStages>
 struct LinearMma {
-    static constexpr const char* kName = kTileM == 16 ? "linear_mma_16" : kTileM == 64 ? "linear_mma_64" : "linear_mma_128";
+    static constexpr const char* kName = kTileM == 16   ? "linear_mma_16"
+                                         : kTileM == 64 ? "linear_mma_64"
+                                                        : "linear_mma_128";
     static constexpr int kThreads = kWarpsM * kWarpsN * kWarpSize;
     using Params = LinearParams;
     static constexpr bool runs_on(Arch) { return true; }
@@ -127,7 +129,7 @@ struct LinearMma {
     using M = Mma<T>;
     using TileX = SharedTile<T, kTileM, kTile>;
     using TileW = SharedTile<T, kTile, kTile>;
-    using TileY = SharedTile<float, kTileM, kTile>;
+    using TileY = ResultTile<kTileM, kTile>;
     static constexpr int kStageElements = TileX::kElements + TileW::kElements;
     static constexpr int64_t kSharedBytes =
         add_shared(0, int64_t{kStages} * kStageElements * static_cast<int64_t>(sizeof(T)), TileX::kAlignment);
@@ -170,8 +172,8 @@ private:
         return {ring.slice(stage * kStageElements + TileX::kElements, TileW::kElements)};
     }
 
-    ADZE_DEVICE static void load_tiles(const Params& p, const LinearBlock& block, int64_t k_tile,
-                                       const Shared<T>& ring, int stage) {
+    ADZE_DEVICE static void load_tiles(const Params& p, const LinearBlock& block, int64_t k_tile, const Shared<T>& ring,
+                                       int stage) {
         const Global<const T> weight = packed_weight<T>(p.weight);
         const TileW w = tile_w(ring, stage);
 #pragma unroll
@@ -235,7 +237,7 @@ private:
     ADZE_DEVICE static void write(const Params& p, const LinearBlock& block,
                                   const typename M::C (&total)[kTilesM][kTilesN]) {
         SharedArena again;
-        const TileY results{again.template take<float>(TileY::kElements, TileY::kAlignment)};
+        const TileY results{again.template take<float>(TileY::kElements)};
         const int row = warp_index() / kWarpsN * kWarpRows, column = warp_index() % kWarpsN * kWarpColumns;
 #pragma unroll
         for (int m = 0; m < kTilesM; ++m) {
@@ -264,9 +266,9 @@ struct LinearFma {
     using Params = LinearParams;
     static constexpr bool runs_on(Arch) { return true; }
 
-    static constexpr int kDepth = 32;    // k of a tile
-    static constexpr int kVectorK = 4;   // k that a thread reads at a time
-    static constexpr int kThreadsN = 16; // threads side by side
+    static constexpr int kDepth = 32;     // k of a tile
+    static constexpr int kVectorK = 4;    // k that a thread reads at a time
+    static constexpr int kThreadsN = 16;  // threads side by side
     static constexpr int kRows = kTileM / (kThreads / kThreadsN), kColumns = kTile / kThreadsN;  // of a thread
     using TileX = SharedTile<float, kTileM, kDepth>;
     using TileW = SharedTile<float, kTile, kDepth>;
@@ -302,7 +304,9 @@ struct LinearFma {
     }
 
 private:
-    ADZE_DEVICE static int row_of(int i) { return thread_index() / kThreadsN + i * (kThreads / kThreadsN); }
+    ADZE_DEVICE static int row_of(int i) {
+        return thread_index() / kThreadsN + i * (kThreads / kThreadsN);
+    }
 
     ADZE_DEVICE static void load(const Params& p, const LinearBlock& block, int64_t k,
                                  float (&next_x)[kLoadsX][kVectorK], float (&next_w)[kLoadsW][kVectorK]) {
@@ -347,8 +351,7 @@ private:
             for (int i = 0; i < kRows; ++i) a[i] = x.data.template load_vec<kVectorK>(TileX::index(row_of(i), k));
 #pragma unroll
             for (int j = 0; j < kColumns; ++j) {
-                b[j] = w.data.template load_vec<kVectorK>(
-                    TileW::index(thread_index() % kThreadsN + j * kThreadsN, k));
+                b[j] = w.data.template load_vec<kVectorK>(TileW::index(thread_index() % kThreadsN + j * kThreadsN, k));
             }
 #pragma unroll
             for (int v = 0; v < kVectorK; ++v) {

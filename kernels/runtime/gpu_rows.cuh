@@ -10,7 +10,7 @@ inline namespace ADZE_TARGET {
 
 // Elements of a vector access that moves up to N of them.
 template <class T, int N>
-constexpr int kVector = N * static_cast<int>(sizeof(T)) <= 16 ? N : 16 / static_cast<int>(sizeof(T));
+constexpr int kVector = N* static_cast<int>(sizeof(T)) <= 16 ? N : 16 / static_cast<int>(sizeof(T));
 
 template <class T, int N>
 ADZE_DEVICE void load_row_as(const adze_tensor& t, int64_t row, int64_t column, bool inside, float (&out)[N]) {
@@ -84,13 +84,20 @@ ADZE_DEVICE void store_row(const adze_tensor& t, int64_t row, int64_t column, co
     }
 }
 
-// The target's name of an ADZE_DTYPE.
-template <class T>
-constexpr adze_dtype kDType = ADZE_DTYPE_F32;
-template <>
-inline constexpr adze_dtype kDType<f16> = ADZE_DTYPE_F16;
-template <>
-inline constexpr adze_dtype kDType<bf16> = ADZE_DTYPE_BF16;
+// f32 results on their way from accumulators to rows, by way of shared memory. Rows are padded so that neither store_c
+// nor reads of 16 bytes along a row meet in a bank: 4 rows of 8 columns at a time with 32 lanes, 2 rows (4 apart) of 16
+// columns with 64.
+template <int kRowCount, int kColumnCount>
+struct ResultTile {
+    static constexpr int kRows = kRowCount, kColumns = kColumnCount;
+    static constexpr int kStride = kColumns + (kWarpSize == 32 ? 8 : 4);
+    static constexpr int kElements = kRows * kStride;
+    static_assert(kColumns % 32 == 0);
+
+    Shared<float> data;
+
+    ADZE_DEVICE static constexpr int index(int row, int column) { return row * kStride + column; }
+};
 
 }  // namespace ADZE_TARGET
 }  // namespace adze
