@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "adze/runtime.h"
+#include "adze/sim.h"
 #include "attention/attention.h"
 #include "glue/glue.h"
 #include "linear/linear.h"
@@ -19,7 +20,11 @@ struct DeviceGraph;
 
 struct BackendTable {
     adze_backend kind;
+    bool device_plans;  // attention reads its plan from the workspace, in device memory, not from the host's
+
     int32_t (*device_count)();
+    bool (*has_usable_device)();  // one for which code was built
+    // These two fail with UNAVAILABLE and the reason where there is no device at all.
     void (*device_info)(int32_t device, adze_device_info& info);
 
     DeviceContext* (*context_create)(const adze_context_desc& desc);
@@ -47,6 +52,9 @@ struct BackendTable {
     void (*event_record)(DeviceEvent* event, DeviceStream* stream);
     void (*event_synchronize)(DeviceEvent* event);
     double (*event_elapsed)(DeviceEvent* start, DeviceEvent* end);  // microseconds; NaN: not both have happened
+
+    // Fills all but struct_size with the counts of the launch `back` launches ago. NULL: this backend counts nothing.
+    void (*launch_counters)(DeviceContext* context, int32_t back, adze_sim_launch& launch);
 
     // Sizes in bytes of what the kernels lay out, and the shapes that they support (fails with NOT_SUPPORTED).
     uint64_t (*weight_bytes)(adze_dtype dtype, int64_t n, int64_t k);
@@ -82,5 +90,8 @@ constexpr const char* kPluginSymbol = "adze_plugin";
 // The table of a backend; AUTO is resolved. Fails with UNAVAILABLE and the reason.
 const BackendTable& find_backend(adze_backend backend);
 const BackendTable& cpu_backend();
+#ifdef ADZE_HAS_CUDA
+const BackendTable& cuda_backend();
+#endif
 
 }  // namespace adze
