@@ -167,6 +167,24 @@ const AttentionPlan& require_plan(const adze_attention_plan* plan, const adze_st
     return plan->plan;
 }
 
+// Puts the schedule's image where the runs that follow on the stream read it.
+void write_device_plan(adze_attention_plan& plan, DeviceStream* stream) {
+    const uint64_t used = write_attention_image(plan.plan.shape, plan.plan.schedule, plan.image.data());
+    plan.backend().write(stream, plan.device_image, plan.image.data(), used);
+}
+
+// With an empty batch, so that a run before the first update finds no work.
+void make_device_plan(adze_attention_plan& plan) {
+    const BackendTable& backend = plan.backend();
+    plan.image.resize(attention_image_bytes(plan.plan.shape));
+    plan.device_image = backend.allocate(plan.context->device, plan.image.size());
+    plan.plan.device = attention_image_view(plan.plan.shape, plan.device_image);
+    adze_stream stream(plan.context);
+    stream.device = backend.stream_create(plan.context->device, nullptr);
+    write_device_plan(plan, stream.device);
+    backend.stream_synchronize(stream.device);
+}
+
 }  // namespace
 }  // namespace adze
 
@@ -184,6 +202,7 @@ adze_status adze_attention_plan_create(adze_context* context, const adze_attenti
         made->plan.shape = read_shape(desc);
         context->backend->require_attention(made->plan.shape);
         reserve_schedule(made->plan.shape, made->plan.schedule);
+        if (context->backend->device_plans) make_device_plan(*made);
         *plan = made.release();
     });
 }
@@ -202,6 +221,7 @@ adze_status adze_attention_plan_update(adze_attention_plan* plan, const adze_att
         const adze_attention_batch b = read_desc(batch, "batch");
         require_batch(plan->plan.shape, b);
         build_schedule(plan->plan.shape, b, plan->plan.schedule);
+        if (plan->device_image != nullptr) write_device_plan(*plan, stream->device);
     });
 }
 

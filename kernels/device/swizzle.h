@@ -21,7 +21,8 @@ constexpr uint32_t swizzled(Swizzle swizzle, uint32_t byte_offset) {
 template <class T, int kRowCount, int kColumnCount, Swizzle kSwizzle = Swizzle::k128>
 struct SharedTile {
     static constexpr int kRows = kRowCount, kColumns = kColumnCount;
-    static constexpr int kPanel = kSwizzle == Swizzle::k16 ? kColumns : static_cast<int>(kSwizzle) / static_cast<int>(sizeof(T));
+    static constexpr int kPanel =
+        kSwizzle == Swizzle::k16 ? kColumns : static_cast<int>(kSwizzle) / static_cast<int>(sizeof(T));
     static constexpr int kElements = kRows * kColumns;
     static constexpr int kAlignment = 1024;  // bytes
     static_assert(kColumns % kPanel == 0, "columns are whole panels");

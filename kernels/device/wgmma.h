@@ -10,8 +10,8 @@
 // Accumulators are undefined from the call to the wait.
 #pragma once
 
-#include "device/mma.h"
 #include "device/mbarrier.h"
+#include "device/mma.h"
 
 namespace adze {
 inline namespace ADZE_TARGET {

@@ -20,8 +20,6 @@ struct DeviceGraph;
 
 struct BackendTable {
     adze_backend kind;
-    bool device_plans;  // attention reads its plan from the workspace, in device memory, not from the host's
-
     int32_t (*device_count)();
     bool (*has_usable_device)();  // one for which code was built
     // These two fail with UNAVAILABLE and the reason where there is no device at all.
@@ -33,6 +31,7 @@ struct BackendTable {
 
     void* (*allocate)(DeviceContext* context, uint64_t bytes);  // aligned to 256 bytes
     void (*release)(DeviceContext* context, void* data);
+    // `host` may be changed once write returns, unless it is memory that the caller pinned or the stream is capturing.
     void (*write)(DeviceStream* stream, void* device, const void* host, uint64_t bytes);
     void (*read)(DeviceStream* stream, void* host, const void* device, uint64_t bytes);
     void (*copy)(DeviceStream* stream, void* destination, const void* source, uint64_t bytes);
@@ -55,6 +54,8 @@ struct BackendTable {
 
     // Fills all but struct_size with the counts of the launch `back` launches ago. NULL: this backend counts nothing.
     void (*launch_counters)(DeviceContext* context, int32_t back, adze_sim_launch& launch);
+
+    bool device_plans;  // attention reads its schedule from device memory (AttentionPlan::device)
 
     // Sizes in bytes of what the kernels lay out, and the shapes that they support (fails with NOT_SUPPORTED).
     uint64_t (*weight_bytes)(adze_dtype dtype, int64_t n, int64_t k);

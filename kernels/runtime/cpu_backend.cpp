@@ -191,7 +191,6 @@ uint64_t linear_workspace(const WeightView& weight, int64_t rows) {
 
 constexpr BackendTable kTable{
     .kind = ADZE_BACKEND_CPU,
-    .device_plans = false,
     .device_count = device_count,
     .has_usable_device = [] { return true; },
     .device_info = device_info,
@@ -218,6 +217,7 @@ constexpr BackendTable kTable{
     .event_synchronize = Streams::event_synchronize,
     .event_elapsed = Streams::event_elapsed,
     .launch_counters = nullptr,
+    .device_plans = false,
     .weight_bytes = packed_weight_bytes,
     .linear_workspace = linear_workspace,
     .attention_workspace = attention_workspace_bytes,

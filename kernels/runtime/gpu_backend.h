@@ -408,7 +408,6 @@ private:
     static constexpr BackendTable make_table() {
         return {
             .kind = Api::kBackend,
-            .device_plans = true,
             .device_count = device_count,
             .has_usable_device = has_usable_device,
             .device_info = device_info,
@@ -435,6 +434,7 @@ private:
             .event_synchronize = event_synchronize,
             .event_elapsed = event_elapsed,
             .launch_counters = nullptr,
+            .device_plans = true,
             .weight_bytes = weight_bytes,
             .linear_workspace = linear_workspace,
             .attention_workspace = attention_workspace,

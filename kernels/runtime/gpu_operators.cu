@@ -1,7 +1,6 @@
 // The table of a target's operators, defined in <op>.cu.
-#include "runtime/gpu_operators.h"
-
 #include "device/target.h"
+#include "runtime/gpu_operators.h"
 
 namespace adze {
 inline namespace ADZE_TARGET {

@@ -3,11 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "kit/random.h"
 #include "numeric/bf16.h"
 #include "numeric/f16.h"
+#include "numeric/fp8.h"
 
 namespace {
 
@@ -43,6 +45,13 @@ TEST(Number, OracleKnowsTheFormatsLandmarks) {
     EXPECT_EQ(encode(1 + 0x1p-8, oracle::kBf16), 0x3f80u);
     EXPECT_EQ(encode(1 + 3 * 0x1p-8, oracle::kBf16), 0x3f82u);
     EXPECT_EQ(encode(-HUGE_VAL, oracle::kBf16), 0xff80u);
+    EXPECT_EQ(oracle::kE4m3.largest(), 448);
+    EXPECT_EQ(encode(448, oracle::kE4m3), 0x7eu);
+    EXPECT_EQ(encode(-256, oracle::kE4m3), 0xf8u);
+    EXPECT_EQ(encode(0x1p-9, oracle::kE4m3), 0x01u);
+    EXPECT_EQ(oracle::kE5m2.largest(), 57344);
+    EXPECT_EQ(encode(57344, oracle::kE5m2), 0x7bu);
+    EXPECT_EQ(encode(0x1p-16, oracle::kE5m2), 0x01u);
     EXPECT_EQ(oracle::kF16.largest(), 65504);
     EXPECT_EQ(oracle::kF32.smallest(), 0x1p-149);
 }
@@ -57,29 +66,43 @@ template <>
 adze::f16 from_float<adze::f16>(float value) {
     return adze::to_f16(value);
 }
+template <>
+adze::e4m3 from_float<adze::e4m3>(float value) {
+    return adze::to_e4m3(value);
+}
+template <>
+adze::e5m2 from_float<adze::e5m2>(float value) {
+    return adze::to_e5m2(value);
+}
+
+/// A number's code; the 8-bit formats saturate.
+uint32_t expected_bits(double value, oracle::Format format) {
+    const bool saturates = format.sign() == 0x80;
+    return encode(saturates ? std::clamp(value, -format.largest(), format.largest()) : value, format);
+}
 
 template <class T>
 void check_decode(oracle::Format format) {
-    for (uint32_t bits = 0; bits < 65536; ++bits) {
-        const float value = adze::to_float(T{uint16_t(bits)});
+    for (uint32_t bits = 0; bits < 2 * format.sign(); ++bits) {
+        const float value = adze::to_float(T{decltype(T::bits)(bits)});
         const double expected = decode(bits, format);
         if (std::isnan(expected)) {
             ASSERT_TRUE(std::isnan(value)) << bits;
             ASSERT_TRUE(std::isnan(adze::to_float(from_float<T>(value)))) << bits;
         } else {
             ASSERT_EQ(std::bit_cast<uint32_t>(value), std::bit_cast<uint32_t>(float(expected))) << bits;
-            ASSERT_EQ(from_float<T>(value).bits, bits);
+            ASSERT_EQ(from_float<T>(value).bits, expected_bits(expected, format));
         }
     }
 }
 
 template <class T>
 void check_encode(float value, oracle::Format format) {
-    const uint16_t bits = from_float<T>(value).bits;
+    const uint32_t bits = from_float<T>(value).bits;
     if (std::isnan(value)) {
         ASSERT_TRUE(std::isnan(decode(bits, format)));
     } else {
-        ASSERT_EQ(bits, encode(value, format)) << std::hexfloat << value;
+        ASSERT_EQ(bits, expected_bits(value, format)) << std::hexfloat << value;
     }
 }
 
@@ -87,8 +110,10 @@ void check_encode(float value, oracle::Format format) {
 template <class T>
 void check_ties(oracle::Format format) {
     for (uint32_t bits = 0; bits < format.infinity(); ++bits) {
-        const double next = bits + 1 == format.infinity() ? 2 * std::ldexp(1, format.bias()) : decode(bits + 1, format);
-        const double middle = (decode(bits, format) + next) / 2;
+        const double low = decode(bits, format);
+        const double next =
+            bits + 1 == format.infinity() ? 2 * low - decode(bits - 1, format) : decode(bits + 1, format);
+        const double middle = (low + next) / 2;
         if (float(middle) != middle) continue;  // below float32's subnormals
         for (float sign : {1.0f, -1.0f}) {
             const float tie = sign * float(middle);
@@ -102,7 +127,10 @@ void check_ties(oracle::Format format) {
 template <class T>
 void check_samples(oracle::Format format) {
     kit::Random random = kit::Random::of_this_test();
-    for (int i = 0; i < 500'000; ++i) check_encode<T>(std::bit_cast<float>(uint32_t(random.next())), format);
+    for (int i = 0; i < 500'000; ++i) {
+        check_encode<T>(std::bit_cast<float>(uint32_t(random.next())), format);
+        check_encode<T>(float(std::ldexp(random.normal(), int(random.integer(-28, 18)))), format);
+    }
     for (uint32_t bits : {0u, 0x80000000u, 1u, 0x7f800000u, 0xff800000u, 0x7f800001u, 0x7fffffffu, 0xffc00000u}) {
         check_encode<T>(std::bit_cast<float>(bits), format);
     }
@@ -125,6 +153,24 @@ TEST(Number, Bf16EncodesSamples) {
 }
 TEST(Number, F16EncodesSamples) {
     check_samples<adze::f16>(oracle::kF16);
+}
+TEST(Number, E4m3DecodesEveryPattern) {
+    check_decode<adze::e4m3>(oracle::kE4m3);
+}
+TEST(Number, E4m3RoundsEveryTieToEven) {
+    check_ties<adze::e4m3>(oracle::kE4m3);
+}
+TEST(Number, E4m3EncodesSamples) {
+    check_samples<adze::e4m3>(oracle::kE4m3);
+}
+TEST(Number, E5m2DecodesEveryPattern) {
+    check_decode<adze::e5m2>(oracle::kE5m2);
+}
+TEST(Number, E5m2RoundsEveryTieToEven) {
+    check_ties<adze::e5m2>(oracle::kE5m2);
+}
+TEST(Number, E5m2EncodesSamples) {
+    check_samples<adze::e5m2>(oracle::kE5m2);
 }
 
 }  // namespace
