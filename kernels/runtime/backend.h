@@ -58,11 +58,11 @@ struct BackendTable {
     bool device_plans;  // attention reads its schedule from device memory (AttentionPlan::device)
 
     // Sizes in bytes of what the kernels lay out, and the shapes that they support (fails with NOT_SUPPORTED).
-    uint64_t (*weight_bytes)(adze_dtype dtype, int64_t n, int64_t k);
-    uint64_t (*linear_workspace)(const WeightView& weight, int64_t rows);
-    uint64_t (*attention_workspace)(const AttentionShape& shape);
-    uint64_t (*sampling_workspace)(int64_t rows, int64_t vocabulary);
-    void (*require_attention)(const AttentionShape& shape);
+    uint64_t (*weight_bytes)(const DeviceContext* context, adze_dtype dtype, int64_t n, int64_t k);
+    uint64_t (*linear_workspace)(const DeviceContext* context, const WeightView& weight, int64_t rows);
+    uint64_t (*attention_workspace)(const DeviceContext* context, const AttentionShape& shape);
+    uint64_t (*sampling_workspace)(const DeviceContext* context, int64_t rows, int64_t vocabulary);
+    void (*require_attention)(const DeviceContext* context, const AttentionShape& shape);
 
     void (*pack_weight)(DeviceContext* context, const void* source, int64_t row_stride, const WeightView& packed);
     void (*linear)(DeviceStream* stream, const LinearParams& params);

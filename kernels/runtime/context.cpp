@@ -88,7 +88,8 @@ adze_status adze_context_destroy(adze_context* context) {
 adze_status adze_context_info(const adze_context* context, adze_device_info* info) {
     return guarded(__func__, [&] {
         require_pointer(context, "context");
-        write_struct(info, "info", [&](adze_device_info& full) { context->backend->context_info(context->device, full); });
+        write_struct(info, "info",
+                     [&](adze_device_info& full) { context->backend->context_info(context->device, full); });
     });
 }
 
@@ -98,9 +99,8 @@ adze_status adze_sim_counters(const adze_context* context, int32_t back, adze_si
         if (context->backend->launch_counters == nullptr)
             fail(ADZE_ERROR_NOT_SUPPORTED, "the context is not of the sim backend, which alone counts");
         require_range(back, 0, 255, "back");
-        write_struct(launch, "launch", [&](adze_sim_launch& full) {
-            context->backend->launch_counters(context->device, back, full);
-        });
+        write_struct(launch, "launch",
+                     [&](adze_sim_launch& full) { context->backend->launch_counters(context->device, back, full); });
     });
 }
 

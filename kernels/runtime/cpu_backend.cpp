@@ -180,13 +180,25 @@ void require_head_dim(int32_t value, const char* name) {
          kMaxHeadDim);
 }
 
-void require_attention(const AttentionShape& shape) {
+void require_attention(const DeviceContext*, const AttentionShape& shape) {
     require_head_dim(shape.head_dim_qk, "head_dim_qk");
     require_head_dim(shape.head_dim_v, "head_dim_v");
 }
 
-uint64_t linear_workspace(const WeightView& weight, int64_t rows) {
+uint64_t weight_bytes(const DeviceContext*, adze_dtype dtype, int64_t n, int64_t k) {
+    return packed_weight_bytes(dtype, n, k);
+}
+
+uint64_t linear_workspace(const DeviceContext*, const WeightView& weight, int64_t rows) {
     return linear_workspace_bytes(rows, weight.k);
+}
+
+uint64_t attention_workspace(const DeviceContext*, const AttentionShape& shape) {
+    return attention_workspace_bytes(shape);
+}
+
+uint64_t sampling_workspace(const DeviceContext*, int64_t rows, int64_t vocabulary) {
+    return sampling_workspace_bytes(rows, vocabulary);
 }
 
 constexpr BackendTable kTable{
@@ -218,10 +230,10 @@ constexpr BackendTable kTable{
     .event_elapsed = Streams::event_elapsed,
     .launch_counters = nullptr,
     .device_plans = false,
-    .weight_bytes = packed_weight_bytes,
+    .weight_bytes = weight_bytes,
     .linear_workspace = linear_workspace,
-    .attention_workspace = attention_workspace_bytes,
-    .sampling_workspace = sampling_workspace_bytes,
+    .attention_workspace = attention_workspace,
+    .sampling_workspace = sampling_workspace,
     .require_attention = require_attention,
     .pack_weight = pack,
     .linear = run_kernel<&CpuKernels::linear>,

@@ -2,8 +2,8 @@
 #include <cuda_runtime_api.h>
 
 #include "device/cuda/launch_stream.h"
-#include "runtime/gpu_code.h"
 #include "runtime/gpu_backend.h"
+#include "runtime/gpu_code.h"
 
 namespace adze {
 

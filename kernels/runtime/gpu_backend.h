@@ -348,19 +348,21 @@ private:
 
     // ---- operators ----
 
-    static uint64_t weight_bytes(adze_dtype dtype, int64_t n, int64_t k) {
+    static uint64_t weight_bytes(const DeviceContext*, adze_dtype dtype, int64_t n, int64_t k) {
         return Api::operators().weight_bytes(dtype, n, k);
     }
-    static uint64_t linear_workspace(const WeightView& weight, int64_t rows) {
+    static uint64_t linear_workspace(const DeviceContext*, const WeightView& weight, int64_t rows) {
         return Api::operators().linear_workspace(weight, rows);
     }
-    static uint64_t attention_workspace(const AttentionShape& shape) {
+    static uint64_t attention_workspace(const DeviceContext*, const AttentionShape& shape) {
         return Api::operators().attention_workspace(shape);
     }
-    static uint64_t sampling_workspace(int64_t rows, int64_t vocabulary) {
+    static uint64_t sampling_workspace(const DeviceContext*, int64_t rows, int64_t vocabulary) {
         return Api::operators().sampling_workspace(rows, vocabulary);
     }
-    static void require_attention(const AttentionShape& shape) { Api::operators().require_attention(shape); }
+    static void require_attention(const DeviceContext*, const AttentionShape& shape) {
+        Api::operators().require_attention(shape);
+    }
 
     // A row-major matrix in host memory becomes a dense one in device memory.
     static void upload(void* to, const void* from, size_t row_bytes, size_t stride_bytes, size_t rows,

@@ -31,7 +31,7 @@ typedef struct adze_sim_launch {
     uint64_t matrix_multiply_adds;  /**< multiply-adds in them */
     uint64_t block_barriers;        /**< block and named barriers passed, once a block */
     uint64_t warp_barriers;         /**< warp barriers passed, once a warp */
-    uint64_t async_copy_bytes;      /**< bytes that asynchronous and bulk copies moved; part of the global counts, too */
+    uint64_t async_copy_bytes; /**< bytes that asynchronous and bulk copies moved; part of the global counts, too */
 } adze_sim_launch;
 
 /** Counts of a recent launch on a context of the sim backend, finished or not run further: `back` = 0 is the latest, 1
