@@ -88,11 +88,12 @@ void context_info(const DeviceContext* context, adze_device_info& info) {
 
 void* allocate(DeviceContext* context, uint64_t bytes) {
     const sim::SimDevice& device = of(context).device;
-    void* data = bytes > device.memory_bytes ? nullptr : sim::sim_allocate(bytes);
-    if (data == nullptr) {
-        fail(ADZE_ERROR_OUT_OF_MEMORY, "bytes is %" PRIu64 "; %s has %" PRIu64 ", as far as the host has", bytes,
-             device.name, device.memory_bytes);
+    if (bytes > device.memory_bytes) {
+        fail(ADZE_ERROR_OUT_OF_MEMORY, "bytes is %" PRIu64 "; %s has %" PRIu64, bytes, device.name,
+             device.memory_bytes);
     }
+    void* data = sim::sim_allocate(bytes);
+    if (data == nullptr) fail(ADZE_ERROR_OUT_OF_MEMORY, "bytes is %" PRIu64 "; the host has no such memory", bytes);
     return data;
 }
 
