@@ -10,7 +10,7 @@
 // compiled for two targets would else be one symbol, and the linker would keep one of the two bodies.
 #pragma once
 
-#include <cstdint>
+#include "device/arch.h"
 
 #if defined(__CUDACC__)
     #define ADZE_DEVICE_LAYER cuda
@@ -34,22 +34,6 @@
 // clang-format off
 #define ADZE_DEVICE_HEADER(subject) ADZE_QUOTE(device/ADZE_DEVICE_LAYER/subject)
 // clang-format on
-
-namespace adze {
-
-enum class Arch : int32_t { kSm80 = 80, kSm89 = 89, kSm90a = 90, kGfx90a = 910 };
-
-// What the target's instructions can do; kernels choose by `if constexpr (kTarget.async_copy)`.
-struct Target {
-    Arch arch;
-    int warp_size;
-    bool async_copy;      // async_copy.h copies while the warp goes on; else at once, through registers
-    bool bulk_copy;       // mbarrier.h, bulk_copy.h, wgmma.h, dependent_launch.h
-    bool fp8_mma;         // Mma<e4m3>, Mma<e5m2>
-    bool named_barriers;  // sync_named, arrive_named
-};
-
-}  // namespace adze
 
 // Defines kTarget, kWarpSize, LaneMask and Site: where in the source a device-layer function is called. The simulator
 // names it in errors, groups the lanes of a warp by it and switches single calls off; elsewhere it is empty.
