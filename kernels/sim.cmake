@@ -20,7 +20,7 @@ foreach(device IN ITEMS sm_80:80 sm_90a:90 gfx90a:910 sm_89:89)
 endforeach()
 
 file(GLOB simulator_sources CONFIGURE_DEPENDS device/sim/*.cpp)
-add_plugin(sim runtime/sim_backend.cpp runtime/cpu_pool.cpp ${simulator_sources} ${kernel_objects})
+add_plugin(sim runtime/sim_backend.cpp runtime/cpu_pool.cpp ${simulator_sources} ${device_sources} ${kernel_objects})
 
 # Boost.Context switches fibers tens of times as fast as ucontext, which asks the kernel for the signal mask.
 set(Boost_USE_STATIC_LIBS ON)
