@@ -1,32 +1,41 @@
-// The rules of tensor maps: CUDA driver API, cuTensorMapEncodeTiled.
 #include "device/tensor_map.h"
-
-#include <cinttypes>
-#include <cstdint>
-
 #include "runtime/check.h"
 
 namespace adze {
+namespace {
 
-void require_tensor_map(const TensorMapDesc& d) {
-    require(reinterpret_cast<uintptr_t>(d.data) % 16 == 0 && d.data != nullptr,
-            "tensor map: data is %p; it must be aligned to 16 bytes", d.data);
-    require(d.element_bytes == 1 || d.element_bytes == 2 || d.element_bytes == 4,
-            "tensor map: element_bytes is %d; allowed is 1, 2 and 4", d.element_bytes);
-    require_range(d.rank, 1, kMaxRank, "tensor map: rank");
-    const int32_t inner = d.box[0] * d.element_bytes;
-    require(d.swizzle_bytes == 16 || d.swizzle_bytes == 32 || d.swizzle_bytes == 64 || d.swizzle_bytes == 128,
-            "tensor map: swizzle_bytes is %d; allowed is 16, 32, 64 and 128", d.swizzle_bytes);
-    for (int i = 0; i < d.rank; ++i) {
-        require(d.sizes[i] >= 1 && d.sizes[i] <= int64_t{1} << 32,
-                "tensor map: sizes[%d] is %" PRId64 "; allowed is 1 to 2^32", i, d.sizes[i]);
-        require(d.box[i] >= 1 && d.box[i] <= 256, "tensor map: box[%d] is %d; allowed is 1 to 256", i, d.box[i]);
-        require(i == 0 || (d.strides[i] % 16 == 0 && d.strides[i] > 0 && d.strides[i] < int64_t{1} << 40),
-                "tensor map: strides[%d] is %" PRId64 " bytes; it must be a multiple of 16 below 2^40", i, d.strides[i]);
+// `name[i]` is the description's array at fault.
+void require_element(int64_t value, int64_t low, int64_t high, int64_t multiple, const char* name, int i) {
+    require(value >= low && value <= high && value % multiple == 0,
+            "tensor map: %s[%d] is %lld; it must be a multiple of %lld from %lld to %lld", name, i,
+            static_cast<long long>(value), static_cast<long long>(multiple), static_cast<long long>(low),
+            static_cast<long long>(high));
+}
+
+bool is_power_of_two_from(int64_t value, int64_t low, int64_t high) {
+    return value >= low && value <= high && (value & (value - 1)) == 0;
+}
+
+}  // namespace
+
+void require_tensor_map(const TensorMapDesc& desc) {
+    require(reinterpret_cast<uintptr_t>(desc.data) % 16 == 0 && desc.data != nullptr,
+            "tensor map: data is %p; it must be aligned to 16 bytes", desc.data);
+    require(is_power_of_two_from(desc.element_bytes, 1, 4), "tensor map: element_bytes is %d; it must be 1, 2 or 4",
+            desc.element_bytes);
+    require(desc.rank >= 1 && desc.rank <= kMaxRank, "tensor map: rank is %d; it must be 1 to %d", desc.rank, kMaxRank);
+    require(is_power_of_two_from(desc.swizzle_bytes, 16, 128),
+            "tensor map: swizzle_bytes is %d; it must be 16, 32, 64 or 128", desc.swizzle_bytes);
+    for (int i = 0; i < desc.rank; ++i) {
+        require_element(desc.sizes[i], 1, int64_t{1} << 32, 1, "sizes", i);
+        require_element(desc.box[i], 1, 256, 1, "box", i);
+        if (i > 0) require_element(desc.strides[i], 0, (int64_t{1} << 40) - 16, 16, "strides", i);
     }
-    require(inner % 16 == 0, "tensor map: a row of the box has %d bytes; it must be a multiple of 16", inner);
-    require(d.swizzle_bytes == 16 || inner <= d.swizzle_bytes,
-            "tensor map: a row of the box has %d bytes; swizzled by %d it may have no more", inner, d.swizzle_bytes);
+    const int row_bytes = desc.box[0] * desc.element_bytes;
+    require(row_bytes % 16 == 0, "tensor map: a row of the box is %d bytes; it must be a multiple of 16", row_bytes);
+    require(desc.swizzle_bytes == 16 || row_bytes <= desc.swizzle_bytes,
+            "tensor map: a row of the box is %d bytes; swizzled by %d bytes, it can be no longer than that", row_bytes,
+            desc.swizzle_bytes);
 }
 
 }  // namespace adze

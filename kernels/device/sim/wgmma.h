@@ -129,5 +129,14 @@ inline void wgmma(typename W::C& c, const typename W::A& a, const TileB& b, int 
     sim::current->block->wgmma_issue(std::move(what), site);
 }
 
+template <class W, class C>
+inline typename W::A as_wgmma_operand(const C& c, int first, Site) {
+    static_assert(sizeof(typename W::Element) == 2);
+    typename W::A a;
+    for (int i = 0; i < W::A::kCount; ++i)
+        a.value[i] = round_to<typename W::Element>(c.value[(first / 8 + i / 4) * 4 + i % 4]);
+    return a;
+}
+
 }  // namespace ADZE_TARGET
 }  // namespace adze
