@@ -142,6 +142,10 @@ public:
     void publish(Thread& thread, Clock& into);
     void learn(Thread& thread, const Clock& from);
 
+    // async.cpp: asynchronous copies of the running thread.
+    void copy_async(uint32_t to, const void* from, uint32_t bytes, const Site& site);
+    void wait_copies(uint32_t groups_left, const Site& site);
+
     std::byte* shared(uint32_t offset) { return shared_ + offset; }
 
     std::array<Thread, kMaxThreads> threads;
@@ -153,7 +157,6 @@ public:
     Shadow shadow;
     Counters counters;
     BlockCopies copies;
-    uint32_t arena_used = 0;
 
 private:
     struct Named {
