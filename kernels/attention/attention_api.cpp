@@ -200,7 +200,7 @@ adze_status adze_attention_plan_create(adze_context* context, const adze_attenti
         require_pointer(context, "context");
         auto made = std::make_unique<adze_attention_plan>(context);
         made->plan.shape = read_shape(desc);
-        context->backend->require_attention(made->plan.shape);
+        context->backend->require_attention(context->device, made->plan.shape);
         reserve_schedule(made->plan.shape, made->plan.schedule);
         if (context->backend->device_plans) make_device_plan(*made);
         *plan = made.release();
@@ -229,7 +229,7 @@ adze_status adze_attention_workspace_size(const adze_attention_plan* plan, uint6
     return guarded(__func__, [&] {
         require_pointer(plan, "plan");
         require_pointer(bytes, "bytes");
-        *bytes = plan->backend().attention_workspace(plan->plan.shape);
+        *bytes = plan->backend().attention_workspace(plan->context->device, plan->plan.shape);
     });
 }
 
@@ -245,7 +245,7 @@ adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* d
         if (!is_absent(d.lse)) require_rows(*stream, plan, d.lse, dtype_bit(ADZE_DTYPE_F32), shape.num_q_heads, "lse");
         require_caches(d.k, "k", d.v, "v", shape);
         require_pages(*stream, plan, d.kv_indices);
-        const uint64_t needed = stream->backend().attention_workspace(shape);
+        const uint64_t needed = stream->backend().attention_workspace(stream->context->device, shape);
         require_workspace(d.workspace, d.workspace_bytes, needed);
         require_outputs(d, shape, needed);
         stream->backend().attention(stream->device, {&plan, d.q, d.o, d.lse, d.kv_indices, d.k, d.v, d.workspace});

@@ -4,6 +4,7 @@
 //       static constexpr const char* kName = "rms_norm";
 //       static constexpr int kThreads = 256;            threads in a block, a multiple of 64
 //       using Params = RmsNormParams;                   passed by value
+//       static constexpr int kBlocksPerProcessor = 2;   optional: registers are to suffice for so many
 //       static constexpr bool runs_on(Arch arch);       for which targets its body is compiled
 //       ADZE_DEVICE static void run(const Params& p);
 //   };

@@ -4,6 +4,7 @@
 
 #include "adze/base.h"
 #include "device/target.h"
+#include "numeric/host_device.h"
 
 namespace adze {
 inline namespace ADZE_TARGET {
@@ -41,7 +42,7 @@ enum class Cache {
 //   Shared<T> take<T>(int count, int alignment_bytes = 16)
 
 // What SharedArena::take adds up to, for the launch: the bytes used after one more view.
-constexpr int64_t add_shared(int64_t used_bytes, int64_t bytes, int64_t alignment_bytes = 16) {
+ADZE_HOST_DEVICE constexpr int64_t add_shared(int64_t used_bytes, int64_t bytes, int64_t alignment_bytes = 16) {
     return (used_bytes + alignment_bytes - 1) / alignment_bytes * alignment_bytes + bytes;
 }
 

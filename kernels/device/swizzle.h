@@ -4,6 +4,7 @@
 #pragma once
 
 #include "device/memory.h"
+#include "numeric/host_device.h"
 
 namespace adze {
 inline namespace ADZE_TARGET {
@@ -11,7 +12,7 @@ inline namespace ADZE_TARGET {
 // Bytes of a row that are permuted together: 16 permutes nothing.
 enum class Swizzle : int { k16 = 16, k32 = 32, k64 = 64, k128 = 128 };
 
-constexpr uint32_t swizzled(Swizzle swizzle, uint32_t byte_offset) {
+ADZE_HOST_DEVICE constexpr uint32_t swizzled(Swizzle swizzle, uint32_t byte_offset) {
     const uint32_t chunks = static_cast<uint32_t>(swizzle) / 16 - 1;  // 0, 1, 3 or 7
     return byte_offset ^ ((byte_offset >> 3) & (chunks << 4));
 }
@@ -20,6 +21,7 @@ constexpr uint32_t swizzled(Swizzle swizzle, uint32_t byte_offset) {
 // multiple of 8 rows and aligned to 1024 bytes.
 template <class T, int kRowCount, int kColumnCount, Swizzle kSwizzle = Swizzle::k128>
 struct SharedTile {
+    using Element = T;
     static constexpr int kRows = kRowCount, kColumns = kColumnCount;
     static constexpr int kPanel =
         kSwizzle == Swizzle::k16 ? kColumns : static_cast<int>(kSwizzle) / static_cast<int>(sizeof(T));

@@ -2,9 +2,7 @@
 // Dimension 0 is the innermost and dense. Host code makes them; kernels take them by value in their Params.
 #pragma once
 
-#include "adze/base.h"
-#include "device/swizzle.h"
-#include "device/target.h"
+#include <cstdint>
 
 namespace adze {
 
@@ -19,7 +17,7 @@ struct TensorMapDesc {
     int64_t sizes[kMaxRank];    // elements, 1 to 2^32
     int64_t strides[kMaxRank];  // bytes, multiples of 16 below 2^40; [0] is not read
     int32_t box[kMaxRank];      // elements copied at a time, 1 to 256; box[0] * element_bytes a multiple of 16
-    int32_t swizzle_bytes;      // 16 (none), 32, 64 or 128; box[0] * element_bytes is at most that, if not 16
+    int32_t swizzle_bytes;      // 16 (none), 32, 64 or 128; if not 16, box[0] * element_bytes is at most that
 };
 
 struct alignas(64) TensorMap {
@@ -28,11 +26,7 @@ struct alignas(64) TensorMap {
 
 // Fails with INVALID_ARGUMENT and the rule that the description breaks: the same rules on every target.
 void require_tensor_map(const TensorMapDesc& desc);
-
-inline namespace ADZE_TARGET {
-
-// Host code. Fails also where the target has no bulk copies.
+// Checks and encodes. Fails also where the target has no bulk copies.
 TensorMap make_tensor_map(LaunchStream& stream, const TensorMapDesc& desc);
 
-}  // namespace ADZE_TARGET
 }  // namespace adze

@@ -1,6 +1,8 @@
 // Exchanges between the lanes of a warp. All lanes call, at the same place; none of them orders memory.
 #pragma once
 
+#include <cmath>
+
 #include "device/index.h"
 
 namespace adze {
@@ -20,11 +22,12 @@ struct Add {
         return a + b;
     }
 };
-struct Max {  // of two numbers; a NaN operand is not kept
+struct Max {  // where one operand is NaN, the other
     template <class T>
     ADZE_DEVICE T operator()(T a, T b) const {
         return a > b ? a : b;
     }
+    ADZE_DEVICE float operator()(float a, float b) const { return fmaxf(a, b); }
 };
 
 // Combines `width` neighbouring lanes (a power of two, `stride` lanes apart); each of them gets the result, in an order
