@@ -6,16 +6,10 @@
 namespace adze {
 inline namespace ADZE_TARGET {
 
-<<<<<<< HEAD
-ADZE_DEVICE float exp2_approx(float x);      // within 2 ulp; 0 for -inf; subnormal results may be 0
-ADZE_DEVICE float log2_approx(float x);      // of a positive normal number, absolute error below 2^-21
-ADZE_DEVICE float rsqrt(float x);            // 1 / sqrt(x), correctly rounded steps
-=======
 ADZE_DEVICE float exp2_approx(float x);  // within 2 ulp; 0 for -inf; subnormal results may be 0
 ADZE_DEVICE float log2_approx(
     float x);                      // of a positive normal number: within 2^-22 of it from 0.5 to 2, else within 2 ulp
 ADZE_DEVICE float rsqrt(float x);  // 1 / sqrt(x), correctly rounded steps
->>>>>>> i3-layers
 ADZE_DEVICE float divide(float a, float b);  // correctly rounded
 ADZE_DEVICE float fma(float a, float b, float c);
 ADZE_DEVICE float infinity();
