@@ -77,14 +77,14 @@ ADZE_DEVICE void wgmma_pin(Fragment& fragment) {
 #define ADZE_NAMES_32 ADZE_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define ADZE_NAMES_48 ADZE_NAMES_32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 #define ADZE_NAMES_64 ADZE_NAMES_48 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define ADZE_NAMES_96                                                                      \
-    ADZE_NAMES_64                                                                          \
-        ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79" \
-        ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
-#define ADZE_NAMES_128                                                                                 \
-    ADZE_NAMES_96                                                                                      \
-        ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111" \
-        ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+#define ADZE_NAMES_96                                                                  \
+    ADZE_NAMES_64                                                                      \
+    ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79" \
+    ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define ADZE_NAMES_128                                                                             \
+    ADZE_NAMES_96                                                                                  \
+    ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111" \
+    ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 #define ADZE_REGISTERS_4(kind, i) kind(c[i]), kind(c[(i) + 1]), kind(c[(i) + 2]), kind(c[(i) + 3])
 #define ADZE_REGISTERS_8(kind, i) ADZE_REGISTERS_4(kind, i), ADZE_REGISTERS_4(kind, (i) + 4)
 #define ADZE_REGISTERS_16(kind, i) ADZE_REGISTERS_8(kind, i), ADZE_REGISTERS_8(kind, (i) + 8)
@@ -102,15 +102,17 @@ ADZE_DEVICE void wgmma_pin(Fragment& fragment) {
 #define ADZE_TAIL_INT8(rows_b) ""
 
 // kN, its accumulators, which are the first operands, and the names of the operands after them.
-#define ADZE_WGMMA_SIZES(instruction, ...)                                                                         \
-    instruction(8, 4, "%4", "%5", "%6", "%7", "%8", "%9", "%10", __VA_ARGS__)                                      \
-        instruction(16, 8, "%8", "%9", "%10", "%11", "%12", "%13", "%14", __VA_ARGS__)                             \
-            instruction(32, 16, "%16", "%17", "%18", "%19", "%20", "%21", "%22", __VA_ARGS__)                      \
-                instruction(64, 32, "%32", "%33", "%34", "%35", "%36", "%37", "%38", __VA_ARGS__)                  \
-                    instruction(96, 48, "%48", "%49", "%50", "%51", "%52", "%53", "%54", __VA_ARGS__) instruction( \
-                        128, 64, "%64", "%65", "%66", "%67", "%68", "%69", "%70", __VA_ARGS__)                     \
-                        instruction(192, 96, "%96", "%97", "%98", "%99", "%100", "%101", "%102", __VA_ARGS__)      \
-                            instruction(256, 128, "%128", "%129", "%130", "%131", "%132", "%133", "%134", __VA_ARGS__)
+// clang-format off
+#define ADZE_WGMMA_SIZES(instruction, ...)                                                      \
+    instruction(8, 4, "%4", "%5", "%6", "%7", "%8", "%9", "%10", __VA_ARGS__)                   \
+    instruction(16, 8, "%8", "%9", "%10", "%11", "%12", "%13", "%14", __VA_ARGS__)              \
+    instruction(32, 16, "%16", "%17", "%18", "%19", "%20", "%21", "%22", __VA_ARGS__)           \
+    instruction(64, 32, "%32", "%33", "%34", "%35", "%36", "%37", "%38", __VA_ARGS__)           \
+    instruction(96, 48, "%48", "%49", "%50", "%51", "%52", "%53", "%54", __VA_ARGS__)           \
+    instruction(128, 64, "%64", "%65", "%66", "%67", "%68", "%69", "%70", __VA_ARGS__)          \
+    instruction(192, 96, "%96", "%97", "%98", "%99", "%100", "%101", "%102", __VA_ARGS__)       \
+    instruction(256, 128, "%128", "%129", "%130", "%131", "%132", "%133", "%134", __VA_ARGS__)
+// clang-format on
 
 #define ADZE_WGMMA_SHARED(n, count, p0, p1, p2, p3, p4, p5, p6, shape, kind, tail)                                   \
     if constexpr (W::kN == n) {                                                                                      \
