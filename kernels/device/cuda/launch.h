@@ -26,11 +26,15 @@ constexpr bool overlaps() {
     }
 }
 
+// Outside of device code, which must not call host functions even in constants.
+template <class Kernel>
+constexpr bool kRunsHere = Kernel::runs_on(kTarget.arch);
+
 // __grid_constant__: tensor maps among the parameters are used where they are, not copied to a stack.
 template <class Kernel>
 __global__ void __launch_bounds__(Kernel::kThreads, min_blocks<Kernel>())
     kernel_entry(const __grid_constant__ typename Kernel::Params params) {
-    if constexpr (Kernel::runs_on(kTarget.arch)) Kernel::run(params);
+    if constexpr (kRunsHere<Kernel>) Kernel::run(params);
 }
 
 inline void check_launch(cudaError_t error, const char* kernel, const char* call) {

@@ -17,10 +17,14 @@ constexpr int min_waves() {
     }
 }
 
+// Outside of device code, which must not call host functions even in constants.
+template <class Kernel>
+constexpr bool kRunsHere = Kernel::runs_on(kTarget.arch);
+
 template <class Kernel>
 __global__ void __launch_bounds__(Kernel::kThreads, min_waves<Kernel>())
     kernel_entry(const typename Kernel::Params params) {
-    if constexpr (Kernel::runs_on(kTarget.arch)) Kernel::run(params);
+    if constexpr (kRunsHere<Kernel>) Kernel::run(params);
 }
 
 inline void check_launch(hipError_t error, const char* kernel, const char* call) {

@@ -51,6 +51,10 @@ struct Mma<bf16> : MfmaFragments<bf16, 16> {};
 template <>
 struct Mma<int8_t> : MfmaFragments<int8_t, 16> {};
 template <>
+struct Mma<e4m3> : MfmaFragments<e4m3, 16> {};  // fragments that no instruction takes, so that kernels can name them
+template <>
+struct Mma<e5m2> : MfmaFragments<e5m2, 16> {};
+template <>
 struct MmaWide<f16> : MfmaFragments<f16, 32> {};
 template <>
 struct MmaWide<bf16> : MfmaFragments<bf16, 32> {};
