@@ -253,7 +253,7 @@ ADZE_DEVICE uint64_t best_of(const Tokens& tokens, const IdOf& id_of) {
     return best;
 }
 
-// The last token that is kept so far, in the order (key falling, id rising), and the least mass.
+// The last token that a filter keeps, in the order (key falling, id rising), and the least mass.
 struct Kept {
     uint32_t last_key = 0, last_id = 0xffffffffu;
     uint64_t least_mass = 1;
@@ -261,53 +261,58 @@ struct Kept {
     ADZE_DEVICE bool holds(uint32_t key, uint32_t id, uint64_t mass) const {
         return mass >= least_mass && (key > last_key || (key == last_key && id <= last_id));
     }
+    // Tokens that are not held have no mass from here on.
+    template <class IdOf>
+    ADZE_DEVICE void apply(Tokens& tokens, const IdOf& id_of) const {
+#pragma unroll
+        for (int v = 0; v < kTokenVectors; ++v) {
+#pragma unroll
+            for (int i = 0; i < kLaneElements; ++i) {
+                if (!holds(tokens.key[v][i], id_of(v, i), tokens.mass[v][i])) tokens.mass[v][i] = 0;
+            }
+        }
+    }
 };
 
+// A step of the search for a pivot: which of the four quarters of the range holds it, and how many tokens lie at or above
+// it and the next one. Three counts share a word.
+constexpr int kCountBits = 21;
+ADZE_DEVICE uint64_t count_field(uint32_t j) {
+    return uint64_t{1} << (j - 1) * kCountBits;
+}
+ADZE_DEVICE uint32_t count_in(uint64_t counts, uint32_t j) {
+    return static_cast<uint32_t>(counts >> (j - 1) * kCountBits) & ((1u << kCountBits) - 1);
+}
+
 // Filters and draws. Source: for_tiles(body) calls body(tokens, id_of) for all tokens of the row, as often as it is asked,
-// until body returns false.
+// until body returns false; keep(kept) takes the mass from the tokens that are not kept; kFew: so few tokens that counts
+// fit kCountBits.
 template <int kThreads, class Source>
 class Sampler {
 public:
     ADZE_DEVICE Sampler(Source& source, BlockSums<kThreads>& sums) : source_(source), sums_(sums) {}
 
-    // Kept tokens of the filters. `total_mass` is that of all tokens, listed or not. False: the last token lies at or
-    // below `cut`, where the source has not got all tokens.
+    // Applies the filters. `total_mass` is that of all tokens, listed or not; negative: to be found out. False: the last
+    // token lies at or below `cut`, where the source has not got all tokens.
     ADZE_DEVICE bool filter(const SamplingRequest& request, double total_mass, float mass_of_one, uint32_t cut) {
-        if (request.by_count) {
-            const auto count = static_cast<uint64_t>(request.top_k);
-            if (!keep_down_to<true>(count, cut)) return false;
-        }
+        if (request.by_count && !keep_down_to<true>(static_cast<uint64_t>(request.top_k), cut)) return false;
         if (request.by_mass) {
-            if (request.by_count) total_mass = static_cast<double>(kept_mass());
+            if (request.by_count || total_mass < 0.0) total_mass = static_cast<double>(mass());
             const double share = static_cast<double>(request.top_p) * total_mass;
             auto goal = static_cast<uint64_t>(share);
             if (static_cast<double>(goal) < share) ++goal;
             if (!keep_down_to<false>(goal, cut)) return false;
         }
         const auto least = static_cast<uint64_t>(request.min_p * mass_of_one);
-        if (least > 1) kept_.least_mass = least;
+        if (least > 1) source_.keep({0, 0xffffffffu, least});
         return true;
     }
 
-    ADZE_DEVICE uint64_t kept_mass() {
-        uint64_t sum[4] = {};
-        source_.for_tiles([&](const Tokens& tokens, const auto& id_of) {
-#pragma unroll
-            for (int v = 0; v < kTokenVectors; ++v) {
-#pragma unroll
-                for (int i = 0; i < kLaneElements; ++i) sum[0] += kept_mass(tokens, id_of, v, i);
-            }
-            return true;
-        });
-        sums_.add(sum);
-        return sum[0];
-    }
-
-    // The first token at which the kept mass exceeds u of itself; one thread gets it, the others -1. `rest` is what of u's
+    // The first token at which the mass exceeds u of itself; one thread gets it, the others -1. `rest` is what of u's
     // share lies within that token's mass.
     ADZE_DEVICE int32_t draw(double u, uint64_t& rest) {
-        const uint64_t total = kept_mass();
-        uint64_t target = static_cast<uint64_t>(u * static_cast<double>(total));
+        const uint64_t total = mass();
+        auto target = static_cast<uint64_t>(u * static_cast<double>(total));
         if (target >= total) target = total - 1;
         uint64_t before = 0;
         int32_t drawn = -1;
@@ -316,19 +321,19 @@ public:
 #pragma unroll
             for (int v = 0; v < kTokenVectors; ++v) {
 #pragma unroll
-                for (int i = 0; i < kLaneElements; ++i) of_thread[v] += kept_mass(tokens, id_of, v, i);
+                for (int i = 0; i < kLaneElements; ++i) of_thread[v] += tokens.mass[v][i];
             }
             sums_.spread(of_thread);
             for (int segment = 0; segment < kTokenVectors * BlockSums<kThreads>::kWarps; ++segment) {
-                const uint64_t mass = sums_.at(segment);
-                if (before + mass > target) {
+                const uint64_t of_segment = sums_.at(segment);
+                if (before + of_segment > target) {
                     if (segment % BlockSums<kThreads>::kWarps == warp_index()) {
                         drawn = find(tokens, id_of, segment / BlockSums<kThreads>::kWarps, of_thread, target - before,
                                      rest);
                     }
                     return false;
                 }
-                before += mass;
+                before += of_segment;
             }
             return true;
         });
@@ -336,10 +341,18 @@ public:
     }
 
 private:
-    template <class IdOf>
-    ADZE_DEVICE uint64_t kept_mass(const Tokens& tokens, const IdOf& id_of, int v, int i) const {
-        const uint64_t mass = tokens.mass[v][i];
-        return kept_.holds(tokens.key[v][i], id_of(v, i), mass) ? mass : 0;
+    ADZE_DEVICE uint64_t mass() {
+        uint64_t sum[4] = {};
+        source_.for_tiles([&](const Tokens& tokens, const auto&) {
+#pragma unroll
+            for (int v = 0; v < kTokenVectors; ++v) {
+#pragma unroll
+                for (int i = 0; i < kLaneElements; ++i) sum[0] += tokens.mass[v][i];
+            }
+            return true;
+        });
+        sums_.add(sum);
+        return sum[0];
     }
 
     // Among vector `vector` of a warp's lanes.
@@ -356,56 +369,59 @@ private:
 #pragma unroll
             for (int i = 0; i < kLaneElements; ++i) {
                 if (v != vector || drawn >= 0) continue;
-                const uint64_t mass = kept_mass(tokens, id_of, v, i);
-                if (before + mass > target) {
+                if (before + tokens.mass[v][i] > target) {
                     drawn = static_cast<int32_t>(id_of(v, i));
                     rest = target - before;
                 }
-                before += mass;
+                before += tokens.mass[v][i];
             }
         }
         return drawn;
     }
 
-    // Moves the last kept token up to the first, in order, with which the kept reach `goal`: their number or their mass.
+    // Keeps the tokens up to the first, in order, with which they reach `goal`: their number or their mass.
     template <bool kByCount>
     ADZE_DEVICE bool keep_down_to(uint64_t goal, uint32_t cut) {
-        uint64_t above, here;
-        const uint32_t key = find_pivot<kByCount, false>(goal, 0, above, here);
-        if (key <= cut && cut != 0) return false;
-        if (above + here < goal || key == 0) return true;  // all of them
-        // Tokens of equal keys have equal masses: of these, the lowest ids that are needed.
-        uint64_t of_one = 1;
-        if (!kByCount) {
-            uint64_t found = 0;
-            source_.for_tiles([&](const Tokens& tokens, const auto&) {
-#pragma unroll
-                for (int v = 0; v < kTokenVectors; ++v) {
-#pragma unroll
-                    for (int i = 0; i < kLaneElements; ++i) {
-                        if (tokens.key[v][i] == key) found = tokens.mass[v][i];
-                    }
-                }
-                return true;
-            });
-            of_one = sums_.max(found);
-        }
-        const uint64_t needed = (goal - above + of_one - 1) / of_one;
+        const Pivot found = find_pivot<kByCount, false>(goal, 0, cut);
+        if (found.place <= cut && cut != 0) return false;
+        if (found.place == 0) return true;  // all of them
         uint32_t last_id = 0xffffffffu;
-        if (needed * of_one < here) {
-            uint64_t unused;
-            last_id = ~find_pivot<true, true>(needed, key, unused, unused);
+        if (!found.single) {
+            // Tokens of equal keys have equal masses: of these, the lowest ids that are needed.
+            const uint64_t of_one = kByCount ? 1 : mass_at(found.place);
+            const uint64_t needed = (goal - found.above + of_one - 1) / of_one;
+            if (needed * of_one < found.here) last_id = ~find_pivot<true, true>(needed, found.place, 0).place;
         }
-        if (key > kept_.last_key || last_id < kept_.last_id) kept_.last_id = last_id;
-        kept_.last_key = key;
+        source_.keep({found.place, last_id, 1});
         return true;
     }
 
-    // The largest pivot such that the kept tokens at or above it reach `goal`, 0 if they do not; what lies above and at it.
-    // Pivots are keys, or, among the tokens with key `of_key`, complements of ids.
+    ADZE_DEVICE uint64_t mass_at(uint32_t key) {
+        uint64_t found = 0;
+        source_.for_tiles([&](const Tokens& tokens, const auto&) {
+#pragma unroll
+            for (int v = 0; v < kTokenVectors; ++v) {
+#pragma unroll
+                for (int i = 0; i < kLaneElements; ++i) {
+                    if (tokens.key[v][i] == key) found = Max{}(found, tokens.mass[v][i]);
+                }
+            }
+            return true;
+        });
+        return sums_.max(found);
+    }
+
+    struct Pivot {
+        uint32_t place;
+        bool single;           // one token alone lies between it and what is `above`
+        uint64_t above, here;  // amounts
+    };
+
+    // The largest pivot such that the tokens at or above it reach `goal`, 0 if they do not; or one that parts the same
+    // tokens, above `cut`. Places are keys, or, among the tokens with key `of_key`, complements of ids.
     template <bool kByCount, bool kById>
-    ADZE_DEVICE uint32_t find_pivot(uint64_t goal, uint32_t of_key, uint64_t& above, uint64_t& here) {
-        uint32_t pivot = 0;
+    ADZE_DEVICE Pivot find_pivot(uint64_t goal, uint32_t of_key, uint32_t cut) {
+        uint32_t pivot = 0, count_reached = ~0u, count_next = 0;
         uint64_t reached = 0, next = 0;  // at or above the pivot; at or above the next one of the present width
         for (int shift = 30; shift >= 0; shift -= 2) {
             uint64_t sums[4] = {};
@@ -414,14 +430,14 @@ private:
                 for (int v = 0; v < kTokenVectors; ++v) {
 #pragma unroll
                     for (int i = 0; i < kLaneElements; ++i) {
-                        const uint32_t key = tokens.key[v][i], id = id_of(v, i);
                         const uint64_t mass = tokens.mass[v][i];
-                        if (!kept_.holds(key, id, mass) || (kById && key != of_key)) continue;
-                        const uint32_t place = kById ? ~id : key;
-                        const uint64_t amount = kByCount ? 1 : mass;
+                        if (mass == 0 || (kById && tokens.key[v][i] != of_key)) continue;
+                        const uint32_t place = kById ? ~id_of(v, i) : tokens.key[v][i];
 #pragma unroll
-                        for (uint32_t j = 0; j < 4; ++j) {
-                            if (place >= (pivot | j << shift)) sums[j] += amount;
+                        for (uint32_t j = 1; j < 4; ++j) {
+                            if (place < (pivot | j << shift)) continue;
+                            if (Source::kFew) sums[0] += count_field(j);
+                            if (!kByCount || !Source::kFew) sums[j] += kByCount ? 1 : mass;
                         }
                     }
                 }
@@ -429,26 +445,34 @@ private:
             });
             sums_.add(sums);
             uint32_t chosen = 0;
-            reached = sums[0];
 #pragma unroll
-            for (uint32_t j = 1; j < 4; ++j) {
-                if (sums[j] >= goal) chosen = j, reached = sums[j];
+            for (uint32_t j = 3; j > 0; --j) {
+                if (kByCount && Source::kFew) sums[j] = count_in(sums[0], j);
+                if (chosen != 0) continue;
+                if (sums[j] < goal) {
+                    next = sums[j];
+                    count_next = count_in(sums[0], j);
+                } else {
+                    chosen = j;
+                    reached = sums[j];
+                    count_reached = count_in(sums[0], j);
+                }
             }
-            if (chosen < 3) next = chosen == 0 ? sums[1] : chosen == 1 ? sums[2] : sums[3];
             pivot |= chosen << shift;
+            if (Source::kFew && count_reached - count_next == 1 && pivot > cut)
+                return {pivot, true, next, reached - next};
         }
-        above = next, here = reached - next;
-        return pivot;
+        return {pivot, false, next, reached - next};
     }
 
     Source& source_;
     BlockSums<kThreads>& sums_;
-    Kept kept_;
 };
 
 // All tokens of a row, or of what is listed of it, in the block's registers.
 template <class IdOf>
 struct HeldSource {
+    static constexpr bool kFew = true;
     Tokens tokens;
     IdOf id_of;
 
@@ -456,6 +480,7 @@ struct HeldSource {
     ADZE_DEVICE void for_tiles(const Body& body) {
         body(tokens, id_of);
     }
+    ADZE_DEVICE void keep(const Kept& kept) { kept.apply(tokens, id_of); }
 };
 
 // Tokens from id `first` on, as load_tokens() places them.
@@ -477,9 +502,11 @@ struct IdListed {
 // The row itself, read again each time.
 template <int kThreads>
 struct RowSource {
+    static constexpr bool kFew = false;
     const SamplingKernelParams& p;
     int64_t row;
     float largest, temperature;
+    Kept kept;
 
     template <class Body>
     ADZE_DEVICE void for_tiles(const Body& body) {
@@ -487,8 +514,17 @@ struct RowSource {
             Tokens tokens;
             load_tokens<kThreads>(p, row, first, tokens);
             tokens.weigh(largest, temperature, p.mass_of_one);
-            if (!body(tokens, IdInRow<kThreads>{static_cast<uint32_t>(first)})) return;
+            const IdInRow<kThreads> id_of{static_cast<uint32_t>(first)};
+            kept.apply(tokens, id_of);
+            if (!body(tokens, id_of)) return;
         }
+    }
+    ADZE_DEVICE void keep(const Kept& more) {
+        if (more.last_key > kept.last_key || (more.last_key == kept.last_key && more.last_id < kept.last_id)) {
+            kept.last_key = more.last_key;
+            kept.last_id = more.last_id;
+        }
+        kept.least_mass = Max{}(kept.least_mass, more.least_mass);
     }
 };
 
@@ -508,7 +544,6 @@ template <int kThreads, class Source>
 ADZE_DEVICE bool filter_and_draw(const SamplingKernelParams& p, int64_t row, const SamplingRequest& request,
                                  Source& source, BlockSums<kThreads>& sums, double total_mass, uint32_t cut) {
     Sampler<kThreads, Source> sampler(source, sums);
-    if (request.by_mass && !request.by_count && total_mass < 0.0) total_mass = static_cast<double>(sampler.kept_mass());
     if (!sampler.filter(request, total_mass, p.mass_of_one, cut)) return false;
     uint64_t rest = 0;
     const int32_t id = sampler.draw(philox_uniform(request.seed, request.position), rest);
@@ -622,12 +657,13 @@ private:
             }
         }
         sums.add(totals);
-        const auto slots = static_cast<uint64_t>(p.slots);
-        uint64_t wanted = slots;
-        if (request.by_count && static_cast<uint64_t>(request.top_k) < slots) {
-            wanted = static_cast<uint64_t>(request.top_k);
-        }
-        const uint32_t lowest = totals[1] <= wanted ? 1 : choose_lowest(tokens, wanted, slots, sums);
+        const auto slots = static_cast<uint32_t>(p.slots), tokens_left = static_cast<uint32_t>(totals[1]);
+        // For top_k just that many, but for a few that spare steps of the search; else nearly as many as there is room for.
+        const auto top_k = static_cast<uint32_t>(request.top_k);
+        const bool counted = request.by_count && top_k < slots;
+        const uint32_t wanted = counted ? top_k : slots - slots / 8;
+        const uint32_t most = counted ? wanted + wanted / 32 < slots ? wanted + wanted / 32 : slots : slots;
+        const uint32_t lowest = tokens_left <= most ? 1 : choose_lowest(tokens, wanted, most, slots, sums);
         const uint32_t count = store_list(p, tokens, lowest, note, notes, sums, arena);
         if (thread_index() == 0) {
             Global<uint32_t>(p.notes.count_and_cut, 2 * notes).template store_vec<2>(2 * note, {{count, lowest - 1}});
@@ -635,11 +671,12 @@ private:
         return totals[0];
     }
 
-    // The largest key that at least `wanted` tokens reach, or the next one if more than `slots` do.
-    ADZE_DEVICE static uint32_t choose_lowest(const Tokens& tokens, uint64_t wanted, uint64_t slots, Sums& sums) {
-        uint32_t lowest = 0;
-        uint64_t reached = 0;
-        for (int shift = 30; shift >= 0; shift -= 2) {
+    // A key that from `wanted` to `most` tokens reach; if there is none, the largest that more do, or the next one where
+    // those would exceed the slots.
+    ADZE_DEVICE static uint32_t choose_lowest(const Tokens& tokens, uint32_t wanted, uint32_t most, uint32_t slots,
+                                              Sums& sums) {
+        uint32_t lowest = 0, reached = ~0u;
+        for (int shift = 30; shift >= 0 && reached > most; shift -= 2) {
             uint64_t counts[4] = {};
 #pragma unroll
             for (int v = 0; v < kTokenVectors; ++v) {
@@ -647,7 +684,7 @@ private:
                 for (int i = 0; i < kLaneElements; ++i) {
 #pragma unroll
                     for (uint32_t j = 1; j < 4; ++j) {
-                        if (tokens.key[v][i] >= (lowest | j << shift)) ++counts[j];
+                        if (tokens.key[v][i] >= (lowest | j << shift)) counts[0] += count_field(j);
                     }
                 }
             }
@@ -655,7 +692,7 @@ private:
             uint32_t chosen = 0;
 #pragma unroll
             for (uint32_t j = 1; j < 4; ++j) {
-                if (counts[j] >= wanted) chosen = j, reached = counts[j];
+                if (count_in(counts[0], j) >= wanted) chosen = j, reached = count_in(counts[0], j);
             }
             lowest |= chosen << shift;
         }
@@ -739,7 +776,7 @@ struct SampleMerged {
             if (!request.filters()) return draw_segment(p, row, request, largest, sums);
             if (sample_listed(p, row, request, largest, sums)) return;
         }
-        RowSource<kThreads> source{p, row, largest, request.temperature};
+        RowSource<kThreads> source{p, row, largest, request.temperature, {}};
         filter_and_draw<kThreads>(p, row, request, source, sums, -1.0, 0);
     }
 
