@@ -2,6 +2,7 @@
 // looked for beside libadze.so, then in ADZE_PLUGIN_PATH (folders, colon-separated), then, in a source build, in the
 // checkout's build folders.
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <mutex>
@@ -104,7 +105,9 @@ const BackendTable* find_cuda() {
 #endif
 }
 
+// HIP's runtime starts threads when it is loaded: not where the kernel driver of AMD's GPUs is missing.
 const BackendTable* find_hip() {
+    if (access("/dev/kfd", F_OK) != 0) return nullptr;
     std::string looked;
     return look_for_plugin(hip_plugin, looked);
 }

@@ -102,15 +102,17 @@ ADZE_DEVICE void wgmma_pin(Fragment& fragment) {
 #define ADZE_TAIL_INT8(rows_b) ""
 
 // kN, its accumulators, which are the first operands, and the names of the operands after them.
-#define ADZE_WGMMA_SIZES(instruction, ...)                                                                         \
-    instruction(8, 4, "%4", "%5", "%6", "%7", "%8", "%9", "%10", __VA_ARGS__)                                      \
-        instruction(16, 8, "%8", "%9", "%10", "%11", "%12", "%13", "%14", __VA_ARGS__)                             \
-            instruction(32, 16, "%16", "%17", "%18", "%19", "%20", "%21", "%22", __VA_ARGS__)                      \
-                instruction(64, 32, "%32", "%33", "%34", "%35", "%36", "%37", "%38", __VA_ARGS__)                  \
-                    instruction(96, 48, "%48", "%49", "%50", "%51", "%52", "%53", "%54", __VA_ARGS__) instruction( \
-                        128, 64, "%64", "%65", "%66", "%67", "%68", "%69", "%70", __VA_ARGS__)                     \
-                        instruction(192, 96, "%96", "%97", "%98", "%99", "%100", "%101", "%102", __VA_ARGS__)      \
-                            instruction(256, 128, "%128", "%129", "%130", "%131", "%132", "%133", "%134", __VA_ARGS__)
+// clang-format off
+#define ADZE_WGMMA_SIZES(instruction, ...)                                                      \
+    instruction(8, 4, "%4", "%5", "%6", "%7", "%8", "%9", "%10", __VA_ARGS__)                   \
+    instruction(16, 8, "%8", "%9", "%10", "%11", "%12", "%13", "%14", __VA_ARGS__)              \
+    instruction(32, 16, "%16", "%17", "%18", "%19", "%20", "%21", "%22", __VA_ARGS__)           \
+    instruction(64, 32, "%32", "%33", "%34", "%35", "%36", "%37", "%38", __VA_ARGS__)           \
+    instruction(96, 48, "%48", "%49", "%50", "%51", "%52", "%53", "%54", __VA_ARGS__)           \
+    instruction(128, 64, "%64", "%65", "%66", "%67", "%68", "%69", "%70", __VA_ARGS__)          \
+    instruction(192, 96, "%96", "%97", "%98", "%99", "%100", "%101", "%102", __VA_ARGS__)       \
+    instruction(256, 128, "%128", "%129", "%130", "%131", "%132", "%133", "%134", __VA_ARGS__)
+// clang-format on
 
 #define ADZE_WGMMA_SHARED(n, count, p0, p1, p2, p3, p4, p5, p6, shape, kind, tail)                                   \
     if constexpr (W::kN == n) {                                                                                      \
