@@ -211,12 +211,12 @@ struct Attention {
     using Table = KeyTable<kTileKeys>;
     using TileO = ResultTile<kWarpRows, 64>;  // of a warp, at the end
 
-    static constexpr int64_t shared_bytes(int q_parts, int warps = kWarps) {
+    static constexpr int64_t shared_bytes(int q_parts, int warps) {
         int64_t bytes = add_shared(0, int64_t{2} * TileKv::kElements * 2, TileKv::kAlignment);
         bytes = add_shared(bytes, int64_t{q_parts} * warps * kWarpRows * kDim * 2, TileQ::kAlignment);
         return bytes + Table::kBytes + warps * kWarpRows * 4;
     }
-    static_assert(int64_t{kWarps} * TileO::kElements * 4 <= shared_bytes(1));
+    static_assert(int64_t{kWarps} * TileO::kElements * 4 <= shared_bytes(1, kWarps));
 
     static constexpr int kChunk = 8, kChunks = kDim / kChunk;  // of 16 bytes; of a row
     static constexpr int kKeyTiles = kTileKeys / M::kN;        // accumulators of a tile's scores
