@@ -65,6 +65,26 @@ public sealed unsafe class AdzeContext : IDisposable
     /// <summary>On such backends work is done when a call returns; on the others the stream runs behind.</summary>
     internal bool RunsAtOnce => Info.Backend is Backend.Cpu or Backend.Sim;
 
+    /// <summary>What the simulator counted in a recent kernel launch of this context.</summary>
+    /// <param name="back">0 is the latest launch, 1 the one before, up to 255.</param>
+    /// <returns>The counts.</returns>
+    /// <exception cref="AdzeException">The backend is not sim, or there have not been so many launches.</exception>
+    public SimLaunch GetSimLaunch(int back = 0)
+    {
+        adze_sim_launch launch = new() { struct_size = (uint)sizeof(adze_sim_launch) };
+        Handle.Acquire();
+        try
+        {
+            NativeCall.Check(adze_sim_counters(Handle.Raw, back, (nint)(&launch)));
+        }
+        finally
+        {
+            Handle.DangerousRelease();
+        }
+
+        return SimLaunch.From(launch);
+    }
+
     /// <summary>Gives the context up.</summary>
     public void Dispose() => Handle.Dispose();
 

@@ -34,6 +34,20 @@ struct AttentionSchedule {
     int64_t partial_rows = 0;
 };
 
+// The schedule in device memory, as GPU kernels read it: one block of memory whose sections lie where the plan's
+// capacities put them, so that a captured run finds the next batch in the same place.
+struct AttentionCounts {
+    int32_t num_sequences, num_work, num_merges, reserved;
+};
+struct AttentionDevicePlan {
+    const AttentionCounts* counts;  // NULL: the backend reads the schedule on the host
+    const int32_t* qo_indptr;       // [num_sequences + 1]
+    const int32_t* kv_indptr;       // [num_sequences + 1]
+    const int64_t* kv_len;          // [num_sequences]
+    const AttentionMerge* merges;   // [num_merges]
+    const AttentionWork* work;      // [num_work]
+};
+
 // Queries of a sequence up to which its keys are split (decode and drafts), keys in a split, and query tokens in a tile
 // otherwise. They depend on the sequence alone, so that a result never depends on the batch.
 constexpr int64_t kSplitQueryTokens = 16;
@@ -53,11 +67,22 @@ struct AttentionShape {
 struct AttentionPlan {
     AttentionShape shape;
     AttentionSchedule schedule;
+    AttentionDevicePlan device{};
 };
+
+// Pieces of work and merges that no batch within the capacities exceeds: what a captured run must launch for.
+int64_t max_work(const AttentionShape& shape);
+int64_t max_merges(const AttentionShape& shape);
 
 // Reserves `schedule` for every batch within the capacities, so that building it allocates nothing.
 void reserve_schedule(const AttentionShape& shape, AttentionSchedule& schedule);
 void build_schedule(const AttentionShape& shape, const adze_attention_batch& batch, AttentionSchedule& schedule);
+
+// Bytes of the schedule's image, its sections for an image at `base`, and an image of `schedule` written to host memory;
+// the bytes that it uses, from the start, are what device memory must be given.
+uint64_t attention_image_bytes(const AttentionShape& shape);
+AttentionDevicePlan attention_image_view(const AttentionShape& shape, const void* base);
+uint64_t write_attention_image(const AttentionShape& shape, const AttentionSchedule& schedule, void* image);
 
 // A partial row holds, per query head, the value sums and then (maximum, sum of exponentials).
 inline int64_t partial_row_floats(const AttentionShape& shape) {

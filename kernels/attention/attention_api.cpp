@@ -167,6 +167,24 @@ const AttentionPlan& require_plan(const adze_attention_plan* plan, const adze_st
     return plan->plan;
 }
 
+// Puts the schedule's image where the runs that follow on the stream read it.
+void write_device_plan(adze_attention_plan& plan, DeviceStream* stream) {
+    const uint64_t used = write_attention_image(plan.plan.shape, plan.plan.schedule, plan.image.data());
+    plan.backend().write(stream, plan.device_image, plan.image.data(), used);
+}
+
+// With an empty batch, so that a run before the first update finds no work.
+void make_device_plan(adze_attention_plan& plan) {
+    const BackendTable& backend = plan.backend();
+    plan.image.resize(attention_image_bytes(plan.plan.shape));
+    plan.device_image = backend.allocate(plan.context->device, plan.image.size());
+    plan.plan.device = attention_image_view(plan.plan.shape, plan.device_image);
+    adze_stream stream(plan.context);
+    stream.device = backend.stream_create(plan.context->device, nullptr);
+    write_device_plan(plan, stream.device);
+    backend.stream_synchronize(stream.device);
+}
+
 }  // namespace
 }  // namespace adze
 
@@ -182,8 +200,9 @@ adze_status adze_attention_plan_create(adze_context* context, const adze_attenti
         require_pointer(context, "context");
         auto made = std::make_unique<adze_attention_plan>(context);
         made->plan.shape = read_shape(desc);
-        context->backend->require_attention(made->plan.shape);
+        context->backend->require_attention(context->device, made->plan.shape);
         reserve_schedule(made->plan.shape, made->plan.schedule);
+        if (context->backend->device_plans) make_device_plan(*made);
         *plan = made.release();
     });
 }
@@ -202,6 +221,7 @@ adze_status adze_attention_plan_update(adze_attention_plan* plan, const adze_att
         const adze_attention_batch b = read_desc(batch, "batch");
         require_batch(plan->plan.shape, b);
         build_schedule(plan->plan.shape, b, plan->plan.schedule);
+        if (plan->device_image != nullptr) write_device_plan(*plan, stream->device);
     });
 }
 
@@ -209,7 +229,7 @@ adze_status adze_attention_workspace_size(const adze_attention_plan* plan, uint6
     return guarded(__func__, [&] {
         require_pointer(plan, "plan");
         require_pointer(bytes, "bytes");
-        *bytes = plan->backend().attention_workspace(plan->plan.shape);
+        *bytes = plan->backend().attention_workspace(plan->context->device, plan->plan.shape);
     });
 }
 
@@ -225,7 +245,7 @@ adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* d
         if (!is_absent(d.lse)) require_rows(*stream, plan, d.lse, dtype_bit(ADZE_DTYPE_F32), shape.num_q_heads, "lse");
         require_caches(d.k, "k", d.v, "v", shape);
         require_pages(*stream, plan, d.kv_indices);
-        const uint64_t needed = stream->backend().attention_workspace(shape);
+        const uint64_t needed = stream->backend().attention_workspace(stream->context->device, shape);
         require_workspace(d.workspace, d.workspace_bytes, needed);
         require_outputs(d, shape, needed);
         stream->backend().attention(stream->device, {&plan, d.q, d.o, d.lse, d.kv_indices, d.k, d.v, d.workspace});

@@ -1,6 +1,8 @@
 // The split-KV schedule of a batch. What a sequence gets depends on that sequence alone.
 #include <algorithm>
 #include <cinttypes>
+#include <cstring>
+#include <type_traits>
 
 #include "attention/attention.h"
 #include "runtime/check.h"
@@ -46,15 +48,52 @@ void add_tiles(AttentionSchedule& schedule, int32_t sequence, int32_t q_len, int
     }
 }
 
+// The image's sections in order, each aligned to 16 bytes: sizing, viewing and filling all take this walk.
+struct Image {
+    AttentionDevicePlan sections{};
+    uint64_t bytes = 0;
+};
+
+Image lay_out(const AttentionShape& s, const void* base) {
+    Image image;
+    const auto take = [&](auto*& section, int64_t count) {
+        section = reinterpret_cast<std::remove_reference_t<decltype(section)>>(reinterpret_cast<uintptr_t>(base) +
+                                                                               image.bytes);
+        image.bytes = (image.bytes + static_cast<uint64_t>(count) * sizeof *section + 15) / 16 * 16;
+    };
+    take(image.sections.counts, 1);
+    take(image.sections.qo_indptr, int64_t{s.max_sequences} + 1);
+    take(image.sections.kv_indptr, int64_t{s.max_sequences} + 1);
+    take(image.sections.kv_len, s.max_sequences);
+    take(image.sections.merges, max_merges(s));
+    take(image.sections.work, max_work(s));
+    return image;
+}
+
+// Where the copy ends.
+template <class T>
+uintptr_t put(const T* section, const T* values, size_t count) {
+    if (count > 0) std::memcpy(const_cast<T*>(section), values, count * sizeof(T));
+    return reinterpret_cast<uintptr_t>(section + count);
+}
+
 }  // namespace
 
-void reserve_schedule(const AttentionShape& s, AttentionSchedule& schedule) {
+int64_t max_work(const AttentionShape& s) {
     const int64_t tiles = s.max_q_tokens / kTileQueryTokens + std::min<int64_t>(s.max_sequences, s.max_q_tokens);
+    return max_splits(s) + tiles;
+}
+
+int64_t max_merges(const AttentionShape& s) {
+    return std::min(max_split_sequences(s) * kSplitQueryTokens, s.max_q_tokens);
+}
+
+void reserve_schedule(const AttentionShape& s, AttentionSchedule& schedule) {
     schedule.qo_indptr.reserve(static_cast<size_t>(s.max_sequences) + 1);
     schedule.kv_indptr.reserve(static_cast<size_t>(s.max_sequences) + 1);
     schedule.kv_len.reserve(static_cast<size_t>(s.max_sequences));
-    schedule.work.reserve(static_cast<size_t>(max_splits(s) + tiles));
-    schedule.merges.reserve(static_cast<size_t>(std::min(max_split_sequences(s) * kSplitQueryTokens, s.max_q_tokens)));
+    schedule.work.reserve(static_cast<size_t>(max_work(s)));
+    schedule.merges.reserve(static_cast<size_t>(max_merges(s)));
     schedule.qo_indptr.assign(1, 0);
     schedule.kv_indptr.assign(1, 0);
 }
@@ -82,6 +121,26 @@ void build_schedule(const AttentionShape& shape, const adze_attention_batch& bat
             add_tiles(schedule, sequence, q_len, kv_len);
         }
     }
+}
+
+uint64_t attention_image_bytes(const AttentionShape& shape) {
+    return lay_out(shape, nullptr).bytes;
+}
+
+AttentionDevicePlan attention_image_view(const AttentionShape& shape, const void* base) {
+    return lay_out(shape, base).sections;
+}
+
+uint64_t write_attention_image(const AttentionShape& shape, const AttentionSchedule& schedule, void* image) {
+    const AttentionDevicePlan to = attention_image_view(shape, image);
+    const AttentionCounts counts{schedule.num_sequences, static_cast<int32_t>(schedule.work.size()),
+                                 static_cast<int32_t>(schedule.merges.size()), 0};
+    put(to.counts, &counts, 1);
+    put(to.qo_indptr, schedule.qo_indptr.data(), schedule.qo_indptr.size());
+    put(to.kv_indptr, schedule.kv_indptr.data(), schedule.kv_indptr.size());
+    put(to.kv_len, schedule.kv_len.data(), schedule.kv_len.size());
+    put(to.merges, schedule.merges.data(), schedule.merges.size());
+    return put(to.work, schedule.work.data(), schedule.work.size()) - reinterpret_cast<uintptr_t>(image);
 }
 
 uint64_t attention_workspace_bytes(const AttentionShape& shape) {

@@ -23,7 +23,7 @@ adze_status adze_weight_create(adze_context* context, const adze_weight_desc* de
         require_tensor({const_cast<void*>(full.data), full.rows, full.columns, row_stride, full.dtype, 0}, kFloatTypes,
                        kAny, kAny, "weight");
         auto made = std::make_unique<adze_weight>(context);
-        made->bytes = context->backend->weight_bytes(full.dtype, full.rows, full.columns);
+        made->bytes = context->backend->weight_bytes(context->device, full.dtype, full.rows, full.columns);
         made->view = {full.dtype, full.rows, full.columns, context->backend->allocate(context->device, made->bytes)};
         context->backend->pack_weight(context->device, full.data, row_stride, made->view);
         *weight = made.release();
@@ -43,7 +43,7 @@ adze_status adze_linear_workspace_size(const adze_weight* weight, int64_t rows, 
         require_pointer(weight, "weight");
         require_pointer(bytes, "bytes");
         require_range(rows, 0, INT64_MAX / weight->view.k / 8, "rows");
-        *bytes = weight->backend().linear_workspace(weight->view, rows);
+        *bytes = weight->backend().linear_workspace(weight->context->device, weight->view, rows);
     });
 }
 
@@ -61,7 +61,7 @@ adze_status adze_linear_run(adze_stream* stream, const adze_linear_desc* desc) {
         require_disjoint(full.y, "y", full.x, "x", false);
         require_disjoint(full.y, "y", full.bias, "bias", false);
         if (full.x.rows == 0) return;
-        const uint64_t needed = stream->backend().linear_workspace(weight, full.x.rows);
+        const uint64_t needed = stream->backend().linear_workspace(stream->context->device, weight, full.x.rows);
         require_workspace(full.workspace, full.workspace_bytes, needed);
         require_outside(full.x, "x", full.workspace, needed, "workspace");
         require_outside(full.y, "y", full.workspace, needed, "workspace");

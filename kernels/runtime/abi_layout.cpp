@@ -217,6 +217,29 @@ void add_sampling(Layout& layout) {
     FIELD(adze_sampling_desc, workspace_bytes);
 }
 
+void add_sim(Layout& layout) {
+    STRUCT(adze_sim_launch);
+    FIELD(adze_sim_launch, struct_size);
+    FIELD(adze_sim_launch, block_threads);
+    FIELD(adze_sim_launch, kernel);
+    FIELD(adze_sim_launch, grid_x);
+    FIELD(adze_sim_launch, grid_y);
+    FIELD(adze_sim_launch, grid_z);
+    FIELD(adze_sim_launch, shared_bytes);
+    FIELD(adze_sim_launch, global_read_bytes);
+    FIELD(adze_sim_launch, global_write_bytes);
+    FIELD(adze_sim_launch, global_read_sectors);
+    FIELD(adze_sim_launch, global_write_sectors);
+    FIELD(adze_sim_launch, global_requests);
+    FIELD(adze_sim_launch, shared_requests);
+    FIELD(adze_sim_launch, shared_bank_conflicts);
+    FIELD(adze_sim_launch, matrix_instructions);
+    FIELD(adze_sim_launch, matrix_multiply_adds);
+    FIELD(adze_sim_launch, block_barriers);
+    FIELD(adze_sim_launch, warp_barriers);
+    FIELD(adze_sim_launch, async_copy_bytes);
+}
+
 std::string make_layout() {
     Layout layout;
     add_base(layout);
@@ -225,6 +248,7 @@ std::string make_layout() {
     add_attention(layout);
     add_glue(layout);
     add_sampling(layout);
+    add_sim(layout);
     return layout.text();
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "adze/runtime.h"
+#include "adze/sim.h"
 #include "attention/attention.h"
 #include "glue/glue.h"
 #include "linear/linear.h"
@@ -20,6 +21,8 @@ struct DeviceGraph;
 struct BackendTable {
     adze_backend kind;
     int32_t (*device_count)();
+    bool (*has_usable_device)();  // one for which code was built
+    // These two fail with UNAVAILABLE and the reason where there is no device at all.
     void (*device_info)(int32_t device, adze_device_info& info);
 
     DeviceContext* (*context_create)(const adze_context_desc& desc);
@@ -28,6 +31,7 @@ struct BackendTable {
 
     void* (*allocate)(DeviceContext* context, uint64_t bytes);  // aligned to 256 bytes
     void (*release)(DeviceContext* context, void* data);
+    // `host` may be changed once write returns, unless it is memory that the caller pinned or the stream is capturing.
     void (*write)(DeviceStream* stream, void* device, const void* host, uint64_t bytes);
     void (*read)(DeviceStream* stream, void* host, const void* device, uint64_t bytes);
     void (*copy)(DeviceStream* stream, void* destination, const void* source, uint64_t bytes);
@@ -48,12 +52,17 @@ struct BackendTable {
     void (*event_synchronize)(DeviceEvent* event);
     double (*event_elapsed)(DeviceEvent* start, DeviceEvent* end);  // microseconds; NaN: not both have happened
 
+    // Fills all but struct_size with the counts of the launch `back` launches ago. NULL: this backend counts nothing.
+    void (*launch_counters)(DeviceContext* context, int32_t back, adze_sim_launch& launch);
+
+    bool device_plans;  // attention reads its schedule from device memory (AttentionPlan::device)
+
     // Sizes in bytes of what the kernels lay out, and the shapes that they support (fails with NOT_SUPPORTED).
-    uint64_t (*weight_bytes)(adze_dtype dtype, int64_t n, int64_t k);
-    uint64_t (*linear_workspace)(const WeightView& weight, int64_t rows);
-    uint64_t (*attention_workspace)(const AttentionShape& shape);
-    uint64_t (*sampling_workspace)(int64_t rows, int64_t vocabulary);
-    void (*require_attention)(const AttentionShape& shape);
+    uint64_t (*weight_bytes)(const DeviceContext* context, adze_dtype dtype, int64_t n, int64_t k);
+    uint64_t (*linear_workspace)(const DeviceContext* context, const WeightView& weight, int64_t rows);
+    uint64_t (*attention_workspace)(const DeviceContext* context, const AttentionShape& shape);
+    uint64_t (*sampling_workspace)(const DeviceContext* context, int64_t rows, int64_t vocabulary);
+    void (*require_attention)(const DeviceContext* context, const AttentionShape& shape);
 
     void (*pack_weight)(DeviceContext* context, const void* source, int64_t row_stride, const WeightView& packed);
     void (*linear)(DeviceStream* stream, const LinearParams& params);
@@ -68,7 +77,7 @@ struct BackendTable {
 
 // What the library lends to a plug-in.
 struct HostServices {
-    [[noreturn]] void (*fail)(adze_status status, const char* message);
+    __attribute__((noreturn)) void (*fail)(adze_status status, const char* message);
 };
 
 // A plug-in exports `adze_plugin` of this type. The hash is over the texts of this header and of those that it includes
@@ -82,5 +91,8 @@ constexpr const char* kPluginSymbol = "adze_plugin";
 // The table of a backend; AUTO is resolved. Fails with UNAVAILABLE and the reason.
 const BackendTable& find_backend(adze_backend backend);
 const BackendTable& cpu_backend();
+#ifdef ADZE_HAS_CUDA
+const BackendTable& cuda_backend();
+#endif
 
 }  // namespace adze

@@ -1,6 +1,8 @@
-// Which backend serves a request: cpu is built in; sim and hip are plug-ins, looked for beside libadze.so, then in
-// ADZE_PLUGIN_PATH (folders, colon-separated), then, in a source build, in the checkout's build folders.
+// Which backend serves a request: cpu is built in, and cuda where nvcc built the library; sim and hip are plug-ins,
+// looked for beside libadze.so, then in ADZE_PLUGIN_PATH (folders, colon-separated), then, in a source build, in the
+// checkout's build folders.
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <mutex>
@@ -60,21 +62,61 @@ const BackendTable* open_plugin(const std::string& path) {
     return plugin->open(kHostServices);
 }
 
-const BackendTable& find_plugin(PluginSlot& slot) {
+// NULL: there is none, and `looked` says where it was looked for.
+const BackendTable* look_for_plugin(PluginSlot& slot, std::string& looked) {
     const std::scoped_lock lock(slot.mutex);
-    if (slot.table != nullptr) return *slot.table;
-    std::string looked;
+    if (slot.table != nullptr) return slot.table;
     for (const std::string& folder : plugin_folders(slot.backend)) {
         const std::string path = folder + "/" + slot.file;
         if (std::FILE* file = std::fopen(path.c_str(), "rb")) {
             std::fclose(file);
             slot.table = open_plugin(path);
-            return *slot.table;
+            return slot.table;
         }
         looked += (looked.empty() ? "" : ", ") + folder;
     }
-    fail(ADZE_ERROR_UNAVAILABLE, "backend %s: plug-in not found; looked for %s in %s", slot.backend, slot.file,
-         looked.c_str());
+    return nullptr;
+}
+
+const BackendTable& find_plugin(PluginSlot& slot) {
+    std::string looked;
+    if (const BackendTable* table = look_for_plugin(slot, looked)) return *table;
+    fail(
+        ADZE_ERROR_UNAVAILABLE,
+        "backend %s: plug-in not found; build it: cmake --preset %s && cmake --build --preset %s (looked for %s in %s)",
+        slot.backend, slot.backend, slot.backend, slot.file, looked.c_str());
+}
+
+// For AUTO a GPU that cannot be used is as good as none.
+const BackendTable* usable(const BackendTable* (*find)()) {
+    try {
+        const BackendTable* table = find();
+        return table != nullptr && table->has_usable_device() ? table : nullptr;
+    } catch (const Failure&) {
+        return nullptr;
+    }
+}
+
+const BackendTable* find_cuda() {
+#ifdef ADZE_HAS_CUDA
+    return &cuda_backend();
+#else
+    return nullptr;
+#endif
+}
+
+// HIP's runtime starts threads when it is loaded: not where the kernel driver of AMD's GPUs is missing.
+const BackendTable* find_hip() {
+    if (access("/dev/kfd", F_OK) != 0) return nullptr;
+    std::string looked;
+    return look_for_plugin(hip_plugin, looked);
+}
+
+const BackendTable& choose_backend() {
+    for (const auto find : {find_cuda, find_hip}) {
+        if (const BackendTable* table = usable(find)) return *table;
+    }
+    return cpu_backend();
 }
 
 }  // namespace
@@ -82,6 +124,7 @@ const BackendTable& find_plugin(PluginSlot& slot) {
 const BackendTable& find_backend(adze_backend backend) {
     switch (backend) {
         case ADZE_BACKEND_AUTO:
+            return choose_backend();
         case ADZE_BACKEND_CPU:
             return cpu_backend();
         case ADZE_BACKEND_SIM:
@@ -91,7 +134,10 @@ const BackendTable& find_backend(adze_backend backend) {
         case ADZE_BACKEND_CUDA:
             break;
     }
-    fail(ADZE_ERROR_UNAVAILABLE, "backend cuda is not built into this libadze.so");
+    if (const BackendTable* table = find_cuda()) return *table;
+    fail(
+        ADZE_ERROR_UNAVAILABLE,
+        "backend cuda is not built into this libadze.so; build it: cmake --preset cuda && cmake --build --preset cuda");
 }
 
 }  // namespace adze

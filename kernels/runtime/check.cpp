@@ -7,8 +7,6 @@
 namespace adze {
 namespace {
 
-thread_local std::string last_error;
-
 std::string formatted(const char* format, va_list arguments) {
     va_list again;
     va_copy(again, arguments);
@@ -24,30 +22,21 @@ constexpr uint32_t kMaxStructSize = 4096;
 
 }  // namespace
 
-adze_status record_failure(const char* function, adze_status status, const std::string& message) noexcept {
-    try {
-        last_error = std::string(function) + ": " + message;
-    } catch (...) {
-        last_error.clear();
-    }
-    return status;
-}
-
 void fail(adze_status status, const char* format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    std::string message = formatted(format, arguments);
+    const std::string message = formatted(format, arguments);
     va_end(arguments);
-    throw Failure{status, std::move(message)};
+    fail_with(status, message);
 }
 
 void require(bool holds, const char* format, ...) {
     if (holds) return;
     va_list arguments;
     va_start(arguments, format);
-    std::string message = formatted(format, arguments);
+    const std::string message = formatted(format, arguments);
     va_end(arguments);
-    throw Failure{ADZE_ERROR_INVALID_ARGUMENT, std::move(message)};
+    fail_with(ADZE_ERROR_INVALID_ARGUMENT, message);
 }
 
 void require_pointer(const void* pointer, const char* name) {
@@ -190,33 +179,3 @@ void require_zero_tail(const void* desc, uint32_t known_size, uint32_t size, con
 }
 
 }  // namespace adze
-
-extern "C" {
-
-const char* adze_last_error(void) {
-    return adze::last_error.c_str();
-}
-
-const char* adze_status_name(adze_status status) {
-    switch (status) {
-        case ADZE_OK:
-            return "ok";
-        case ADZE_ERROR_INVALID_ARGUMENT:
-            return "invalid argument";
-        case ADZE_ERROR_NOT_SUPPORTED:
-            return "not supported";
-        case ADZE_ERROR_UNAVAILABLE:
-            return "unavailable";
-        case ADZE_ERROR_OUT_OF_MEMORY:
-            return "out of memory";
-        case ADZE_ERROR_INVALID_STATE:
-            return "invalid state";
-        case ADZE_ERROR_DEVICE:
-            return "device error";
-        case ADZE_ERROR_INTERNAL:
-            return "internal error";
-    }
-    return "unknown status";
-}
-
-}  // extern "C"

@@ -16,6 +16,8 @@ struct Failure {
     std::string message;
 };
 
+// In failure.cpp; a plug-in has one of its own, which goes through HostServices (plugin_fail.cpp).
+[[noreturn]] void fail_with(adze_status status, const std::string& message);
 [[noreturn]] __attribute__((format(printf, 2, 3))) void fail(adze_status status, const char* format, ...);
 
 // Keeps `message` as this thread's adze_last_error().

@@ -14,19 +14,19 @@ void require_backend(adze_backend backend) {
 void require_device(const BackendTable& backend, int32_t device) {
     const int32_t count = backend.device_count();
     require(device >= 0, "device is %d; it must not be negative", device);
-    if (device >= count)
+    if (device >= count && count > 0)  // without any the backend says why
         fail(ADZE_ERROR_UNAVAILABLE, "device is %d; the backend has %d, counted from 0", device, count);
 }
 
 // Fills what the caller's struct_size has room for.
-template <class Fill>
-void write_info(adze_device_info* info, Fill&& fill) {
-    const uint32_t size = require_struct_size(info, "info");
-    adze_device_info full{};
+template <class Struct, class Fill>
+void write_struct(Struct* out, const char* name, Fill&& fill) {
+    const uint32_t size = require_struct_size(out, name);
+    Struct full{};
     fill(full);
     full.struct_size = size;
-    std::memset(info, 0, size);  // what a newer client knows more
-    std::memcpy(info, &full, std::min<size_t>(size, sizeof full));
+    std::memset(static_cast<void*>(out), 0, size);  // what a newer client knows more
+    std::memcpy(static_cast<void*>(out), &full, std::min<size_t>(size, sizeof full));
 }
 
 }  // namespace
@@ -49,7 +49,7 @@ adze_status adze_device_info_get(adze_backend backend, int32_t device, adze_devi
         require_backend(backend);
         const BackendTable& table = find_backend(backend);
         require_device(table, device);
-        write_info(info, [&](adze_device_info& full) { table.device_info(device, full); });
+        write_struct(info, "info", [&](adze_device_info& full) { table.device_info(device, full); });
     });
 }
 
@@ -88,7 +88,19 @@ adze_status adze_context_destroy(adze_context* context) {
 adze_status adze_context_info(const adze_context* context, adze_device_info* info) {
     return guarded(__func__, [&] {
         require_pointer(context, "context");
-        write_info(info, [&](adze_device_info& full) { context->backend->context_info(context->device, full); });
+        write_struct(info, "info",
+                     [&](adze_device_info& full) { context->backend->context_info(context->device, full); });
+    });
+}
+
+adze_status adze_sim_counters(const adze_context* context, int32_t back, adze_sim_launch* launch) {
+    return guarded(__func__, [&] {
+        require_pointer(context, "context");
+        if (context->backend->launch_counters == nullptr)
+            fail(ADZE_ERROR_NOT_SUPPORTED, "the context is not of the sim backend, which alone counts");
+        require_range(back, 0, 255, "back");
+        write_struct(launch, "launch",
+                     [&](adze_sim_launch& full) { context->backend->launch_counters(context->device, back, full); });
     });
 }
 

@@ -4,14 +4,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <cmath>
 #include <cstdlib>
-#include <functional>
-#include <memory>
 #include <mutex>
 #include <string>
-#include <vector>
 #if defined(__x86_64__)
     #include <cpuid.h>
 #endif
@@ -19,6 +14,7 @@
 #include "runtime/backend.h"
 #include "runtime/check.h"
 #include "runtime/cpu_kernels.h"
+#include "runtime/host_streams.h"
 
 namespace adze {
 namespace {
@@ -93,27 +89,13 @@ std::string processor_name() {
 }
 
 struct CpuContext {
+    static constexpr const char* kName = "cpu";
     explicit CpuContext(const Isa& isa_, int threads) : isa(isa_), pool(threads) {}
     const Isa& isa;
     CpuPool pool;
-    std::mutex mutex;  // calls on one context take turns
+    std::mutex mutex;
 };
-
-using Node = std::function<void(CpuContext&)>;
-
-struct CpuGraph {
-    std::vector<Node> nodes;
-};
-
-struct CpuStream {
-    CpuContext* context;
-    std::unique_ptr<CpuGraph> recording;
-};
-
-struct CpuEvent {
-    std::chrono::steady_clock::time_point time;
-    bool recorded = false;
-};
+using Streams = HostStreams<CpuContext>;
 
 CpuContext& cpu(DeviceContext* context) {
     return *reinterpret_cast<CpuContext*>(context);
@@ -121,47 +103,10 @@ CpuContext& cpu(DeviceContext* context) {
 const CpuContext& cpu(const DeviceContext* context) {
     return *reinterpret_cast<const CpuContext*>(context);
 }
-CpuStream& cpu(DeviceStream* stream) {
-    return *reinterpret_cast<CpuStream*>(stream);
-}
-CpuEvent& cpu(DeviceEvent* event) {
-    return *reinterpret_cast<CpuEvent*>(event);
-}
-CpuGraph& cpu(DeviceGraph* graph) {
-    return *reinterpret_cast<CpuGraph*>(graph);
-}
-
-// Runs a call now, or keeps it for the graph that the stream is recording.
-template <class Call>
-void submit(DeviceStream* stream, Call call) {
-    CpuStream& target = cpu(stream);
-    if (target.recording) {
-        target.recording->nodes.emplace_back(call);
-        return;
-    }
-    const std::scoped_lock lock(target.context->mutex);
-    call(*target.context);
-}
-
-// Indices in device memory are checked where they are used, so in a graph at each launch.
-void require_indices(const EmbeddingParams& p) {
-    require_ids(p.ids, p.table.rows, "ids");
-}
-void require_indices(const RopeParams& p) {
-    require_ids(p.positions, int64_t{1} << 31, "positions");
-}
-void require_indices(const AttentionParams& p) {
-    require_page_ids(*p.plan, p.kv_indices, p.k.num_pages);
-}
-void require_indices(const KvAppendParams& p) {
-    require_page_ids(*p.plan, p.kv_indices, p.k_cache.num_pages);
-}
-template <class Params>
-void require_indices(const Params&) {}
 
 template <auto CpuKernels::*kKernel, class Params>
 void run_kernel(DeviceStream* stream, const Params& params) {
-    submit(stream, [params](CpuContext& context) {
+    Streams::submit(stream, [params](CpuContext& context) {
         require_indices(params);
         (context.isa.kernels->*kKernel)(context.pool, params);
     });
@@ -221,64 +166,6 @@ void release(DeviceContext*, void* data) {
     std::free(data);
 }
 
-void copy(DeviceStream* stream, void* destination, const void* source, uint64_t bytes) {
-    submit(stream, [=](CpuContext&) { std::memcpy(destination, source, bytes); });
-}
-
-void fill(DeviceStream* stream, void* device, uint8_t value, uint64_t bytes) {
-    submit(stream, [=](CpuContext&) { std::memset(device, value, bytes); });
-}
-
-DeviceStream* stream_create(DeviceContext* context, void* native) {
-    if (native != nullptr) fail(ADZE_ERROR_NOT_SUPPORTED, "the cpu backend has no native streams");
-    return reinterpret_cast<DeviceStream*>(new CpuStream{&cpu(context), nullptr});
-}
-
-void stream_destroy(DeviceStream* stream) {
-    delete &cpu(stream);
-}
-
-void stream_synchronize(DeviceStream*) {}
-
-void stream_wait_event(DeviceStream*, DeviceEvent*) {}
-
-void begin_capture(DeviceStream* stream) {
-    cpu(stream).recording = std::make_unique<CpuGraph>();
-}
-
-DeviceGraph* end_capture(DeviceStream* stream) {
-    return reinterpret_cast<DeviceGraph*>(cpu(stream).recording.release());
-}
-
-void graph_launch(DeviceGraph* graph, DeviceStream* stream) {
-    CpuContext& context = *cpu(stream).context;
-    const std::scoped_lock lock(context.mutex);
-    for (const Node& node : cpu(graph).nodes) node(context);
-}
-
-void graph_destroy(DeviceGraph* graph) {
-    delete &cpu(graph);
-}
-
-DeviceEvent* event_create(DeviceContext*) {
-    return reinterpret_cast<DeviceEvent*>(new CpuEvent);
-}
-
-void event_destroy(DeviceEvent* event) {
-    delete &cpu(event);
-}
-
-void event_record(DeviceEvent* event, DeviceStream* stream) {
-    submit(stream, [event](CpuContext&) { cpu(event) = {std::chrono::steady_clock::now(), true}; });
-}
-
-void event_synchronize(DeviceEvent*) {}
-
-double event_elapsed(DeviceEvent* start, DeviceEvent* end) {
-    if (!cpu(start).recorded || !cpu(end).recorded) return NAN;
-    return std::chrono::duration<double, std::micro>(cpu(end).time - cpu(start).time).count();
-}
-
 void pack(DeviceContext* context, const void* source, int64_t row_stride, const WeightView& packed) {
     CpuContext& target = cpu(context);
     const std::scoped_lock lock(target.mutex);
@@ -293,45 +180,60 @@ void require_head_dim(int32_t value, const char* name) {
          kMaxHeadDim);
 }
 
-void require_attention(const AttentionShape& shape) {
+void require_attention(const DeviceContext*, const AttentionShape& shape) {
     require_head_dim(shape.head_dim_qk, "head_dim_qk");
     require_head_dim(shape.head_dim_v, "head_dim_v");
 }
 
-uint64_t linear_workspace(const WeightView& weight, int64_t rows) {
+uint64_t weight_bytes(const DeviceContext*, adze_dtype dtype, int64_t n, int64_t k) {
+    return packed_weight_bytes(dtype, n, k);
+}
+
+uint64_t linear_workspace(const DeviceContext*, const WeightView& weight, int64_t rows) {
     return linear_workspace_bytes(rows, weight.k);
+}
+
+uint64_t attention_workspace(const DeviceContext*, const AttentionShape& shape) {
+    return attention_workspace_bytes(shape);
+}
+
+uint64_t sampling_workspace(const DeviceContext*, int64_t rows, int64_t vocabulary) {
+    return sampling_workspace_bytes(rows, vocabulary);
 }
 
 constexpr BackendTable kTable{
     .kind = ADZE_BACKEND_CPU,
     .device_count = device_count,
+    .has_usable_device = [] { return true; },
     .device_info = device_info,
     .context_create = context_create,
     .context_destroy = context_destroy,
     .context_info = context_info,
     .allocate = allocate,
     .release = release,
-    .write = copy,
-    .read = copy,
-    .copy = copy,
-    .fill = fill,
-    .stream_create = stream_create,
-    .stream_destroy = stream_destroy,
-    .stream_synchronize = stream_synchronize,
-    .stream_wait_event = stream_wait_event,
-    .begin_capture = begin_capture,
-    .end_capture = end_capture,
-    .graph_launch = graph_launch,
-    .graph_destroy = graph_destroy,
-    .event_create = event_create,
-    .event_destroy = event_destroy,
-    .event_record = event_record,
-    .event_synchronize = event_synchronize,
-    .event_elapsed = event_elapsed,
-    .weight_bytes = packed_weight_bytes,
+    .write = Streams::copy,
+    .read = Streams::copy,
+    .copy = Streams::copy,
+    .fill = Streams::fill,
+    .stream_create = Streams::stream_create,
+    .stream_destroy = Streams::stream_destroy,
+    .stream_synchronize = Streams::stream_synchronize,
+    .stream_wait_event = Streams::stream_wait_event,
+    .begin_capture = Streams::begin_capture,
+    .end_capture = Streams::end_capture,
+    .graph_launch = Streams::graph_launch,
+    .graph_destroy = Streams::graph_destroy,
+    .event_create = Streams::event_create,
+    .event_destroy = Streams::event_destroy,
+    .event_record = Streams::event_record,
+    .event_synchronize = Streams::event_synchronize,
+    .event_elapsed = Streams::event_elapsed,
+    .launch_counters = nullptr,
+    .device_plans = false,
+    .weight_bytes = weight_bytes,
     .linear_workspace = linear_workspace,
-    .attention_workspace = attention_workspace_bytes,
-    .sampling_workspace = sampling_workspace_bytes,
+    .attention_workspace = attention_workspace,
+    .sampling_workspace = sampling_workspace,
     .require_attention = require_attention,
     .pack_weight = pack,
     .linear = run_kernel<&CpuKernels::linear>,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <vector>
 
 #include "runtime/backend.h"
@@ -74,7 +75,13 @@ struct adze_weight : adze::ContextChild {
 
 struct adze_attention_plan : adze::ContextChild {
     using ContextChild::ContextChild;
+    ~adze_attention_plan() {
+        if (device_image != nullptr) backend().release(context->device, device_image);
+    }
     adze::AttentionPlan plan;
+    // Where the backend wants the schedule in device memory: there, and the host's copy that is written to it.
+    void* device_image = nullptr;
+    std::vector<std::byte> image;
 };
 
 namespace adze {

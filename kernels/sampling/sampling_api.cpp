@@ -14,7 +14,7 @@ adze_status adze_sampling_workspace_size(const adze_context* context, int64_t ro
         require_range(rows, 0, INT32_MAX, "rows");
         require_range(vocabulary, 1, INT32_MAX, "vocabulary");
         require_pointer(bytes, "bytes");
-        *bytes = context->backend->sampling_workspace(rows, vocabulary);
+        *bytes = context->backend->sampling_workspace(context->device, rows, vocabulary);
     });
 }
 
@@ -41,7 +41,8 @@ adze_status adze_sampling_run(adze_stream* stream, const adze_sampling_desc* des
         require_disjoint(d.ids, "ids", d.logits, "logits", false);
         require_disjoint(d.ids, "ids", d.mask, "mask", false);
         if (d.logits.rows == 0) return;
-        const uint64_t needed = stream->backend().sampling_workspace(d.logits.rows, d.logits.columns);
+        const uint64_t needed =
+            stream->backend().sampling_workspace(stream->context->device, d.logits.rows, d.logits.columns);
         require_workspace(d.workspace, d.workspace_bytes, needed);
         require_outside(d.logits, "logits", d.workspace, needed, "workspace");
         require_outside(d.mask, "mask", d.workspace, needed, "workspace");

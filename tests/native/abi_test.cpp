@@ -121,6 +121,7 @@ TEST(Abi, SizesAreThisCompilers) {
     ADZE_SAME_SIZE(adze_silu_gate_desc);
     ADZE_SAME_SIZE(adze_sampling_params);
     ADZE_SAME_SIZE(adze_sampling_desc);
+    ADZE_SAME_SIZE(adze_sim_launch);
 #undef ADZE_SAME_SIZE
     // Descriptors begin with their size.
     for (const auto& [name, fields] : layout.fields) {

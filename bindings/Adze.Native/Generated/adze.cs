@@ -209,6 +209,9 @@ namespace Adze.Native.Interop
 
             [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_sampling_run", CallingConvention = __CallingConvention.Cdecl)]
             internal static extern global::Adze.Native.Interop.adze_status adze_sampling_run(__IntPtr stream, __IntPtr desc);
+
+            [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_sim_counters", CallingConvention = __CallingConvention.Cdecl)]
+            internal static extern global::Adze.Native.Interop.adze_status adze_sim_counters(__IntPtr context, int back, __IntPtr launch);
         }
 
         internal static uint adze_version()
@@ -488,6 +491,33 @@ namespace Adze.Native.Interop
             internal global::Adze.Native.Interop.adze_tensor.__Internal ids;
             internal __IntPtr workspace;
             internal ulong workspace_bytes;
+        }
+    }
+
+    internal unsafe partial struct adze_sim_launch
+    {
+        [StructLayout(LayoutKind.Sequential, Size = 144)]
+        internal partial struct __Internal
+        {
+            internal uint struct_size;
+            internal uint block_threads;
+            internal __IntPtr kernel;
+            internal long grid_x;
+            internal long grid_y;
+            internal long grid_z;
+            internal ulong shared_bytes;
+            internal ulong global_read_bytes;
+            internal ulong global_write_bytes;
+            internal ulong global_read_sectors;
+            internal ulong global_write_sectors;
+            internal ulong global_requests;
+            internal ulong shared_requests;
+            internal ulong shared_bank_conflicts;
+            internal ulong matrix_instructions;
+            internal ulong matrix_multiply_adds;
+            internal ulong block_barriers;
+            internal ulong warp_barriers;
+            internal ulong async_copy_bytes;
         }
     }
 }

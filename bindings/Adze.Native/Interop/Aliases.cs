@@ -18,6 +18,7 @@ global using adze_rope_frequencies_desc = Adze.Native.Interop.adze_rope_frequenc
 global using adze_rope_scaling = Adze.Native.Interop.adze_rope_scaling;
 global using adze_sampling_desc = Adze.Native.Interop.adze_sampling_desc.__Internal;
 global using adze_silu_gate_desc = Adze.Native.Interop.adze_silu_gate_desc.__Internal;
+global using adze_sim_launch = Adze.Native.Interop.adze_sim_launch.__Internal;
 global using adze_status = Adze.Native.Interop.adze_status;
 global using adze_tensor = Adze.Native.Interop.adze_tensor.__Internal;
 global using adze_weight_desc = Adze.Native.Interop.adze_weight_desc.__Internal;

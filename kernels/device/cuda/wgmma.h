@@ -189,28 +189,6 @@ ADZE_DEVICE void wgmma_registers(typename W::Acc (&c)[W::C::kCount], const Vec<u
 #undef ADZE_NAMES_8
 #undef ADZE_NAMES_4
 
-constexpr uint32_t kGroupBytes = 1024;  // 8 rows of 128 bytes, which one swizzle covers
-
-// An operand of which each row is along k: the bytes between groups of 8 rows are the stride. The leading offset is not
-// used, since no instruction reads beyond the 128 bytes.
-template <class T, int kRows, int kColumns>
-ADZE_DEVICE uint64_t describe(const SharedTile<T, kRows, kColumns, Swizzle::k128>& tile, int row, int k) {
-    static_assert(kRows % 8 == 0);
-    const uint32_t panel_bytes = kRows * 128, k_bytes = static_cast<uint32_t>(k) * static_cast<uint32_t>(sizeof(T));
-    const uint32_t start =
-        tile.data.address(0) + k_bytes / 128 * panel_bytes + static_cast<uint32_t>(row) * 128 + k_bytes % 128;
-    return wgmma_descriptor(start, 16, kGroupBytes, Swizzle::k128);
-}
-// An operand of which each row is along n: the leading offset is between panels of 64 columns, the stride between groups
-// of 8 k.
-template <class T, int kRows, int kColumns>
-ADZE_DEVICE uint64_t describe_rows(const SharedTile<T, kRows, kColumns, Swizzle::k128>& tile, int k, int n) {
-    static_assert(kRows % 8 == 0 && sizeof(T) == 2, "only 2-byte operands can lie like this");
-    const uint32_t panel_bytes = kRows * 128;
-    const uint32_t start = tile.data.address(0) + static_cast<uint32_t>(n) / 64 * panel_bytes +
-                           static_cast<uint32_t>(k) * 128 + static_cast<uint32_t>(n) % 64 * 2;
-    return wgmma_descriptor(start, panel_bytes, kGroupBytes, Swizzle::k128);
-}
 template <class A>
 ADZE_DEVICE Vec<uint32_t, 4> words_of(const A& a) {
     return __builtin_bit_cast(Vec<uint32_t, 4>, a.value);
@@ -218,16 +196,17 @@ ADZE_DEVICE Vec<uint32_t, 4> words_of(const A& a) {
 template <bool kRowsB, class TileB>
 ADZE_DEVICE uint64_t describe_b(const TileB& b, int n, int k) {
     if constexpr (kRowsB) {
-        return describe_rows(b, k, n);
+        return operand_descriptor_rows<TileB>(b.data.address(0), k, n);
     } else {
-        return describe(b, n, k);
+        return operand_descriptor<TileB>(b.data.address(0), n, k);
     }
 }
 
 template <class W, bool kRowsB, class TileA, class TileB>
 ADZE_DEVICE void wgmma(typename W::C& c, const TileA& a, int a_row, int a_k, const TileB& b, int b_n, int b_k,
                        bool accumulate, Site) {
-    wgmma_shared<W, kRowsB>(c.value, describe(a, a_row, a_k), describe_b<kRowsB>(b, b_n, b_k), accumulate);
+    wgmma_shared<W, kRowsB>(c.value, operand_descriptor<TileA>(a.data.address(0), a_row, a_k),
+                            describe_b<kRowsB>(b, b_n, b_k), accumulate);
 }
 template <class W, bool kRowsB, class TileB>
 ADZE_DEVICE void wgmma(typename W::C& c, const typename W::A& a, const TileB& b, int b_n, int b_k, bool accumulate,

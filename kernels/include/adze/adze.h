@@ -8,5 +8,6 @@
 #include "linear.h"
 #include "runtime.h"
 #include "sampling.h"
+#include "sim.h"
 
 #endif

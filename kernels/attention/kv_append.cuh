@@ -1,0 +1,139 @@
+// Appends keys and values to the paged cache: token t of sequence s goes to position kv_len[s] - qo_indptr[s + 1] + t
+//
+// A block has a few consecutive tokens. One thread a token finds its sequence in the plan, in device memory, and with it
+// the page; then all threads move vectors of 8 elements (device/float_matrix.h) of the tokens' keys, then of their values.
+// Floor: k and v read once, their bytes in the cache written once; a token's place costs about 300 bytes of the plan.
+#pragma once
+
+#include "attention/attention.h"
+#include "device/float_matrix.h"
+
+namespace adze {
+inline namespace ADZE_TARGET {
+
+// The keys or the values: rows of tokens, and the cache, a row a page.
+struct KvAppendSide {
+    FloatMatrix rows;
+    FloatMatrix cache;
+    int64_t token_stride, head_stride;  // elements of the cache
+    const float* scales;                // NULL: none
+    int64_t scales_count, scale_page_stride, scale_token_stride, scale_head_stride;
+    int32_t head_dim;
+    int32_t head_vectors;  // of 8 elements, rounded up to even: neighbouring lanes have the same head
+};
+
+struct KvAppendKernelParams {
+    KvAppendSide k, v;
+    const int32_t* num_sequences;
+    const int32_t *qo_indptr, *kv_indptr;
+    const int64_t* kv_len;
+    adze_tensor kv_indices;
+    int32_t max_sequences;
+    int32_t num_heads, page_size;
+    int32_t tokens;  // of a block
+};
+
+struct KvAppend {
+    static constexpr const char* kName = "kv_append";
+    static constexpr int kThreads = 256;
+    static constexpr int kMaxTokens = 16;
+    using Params = KvAppendKernelParams;
+    static constexpr bool runs_on(Arch) { return true; }
+    static constexpr int64_t kSharedBytes = 2 * kMaxTokens * sizeof(int32_t);
+
+    ADZE_DEVICE static void run(const Params& p) {
+        SharedArena arena;
+        const Shared<int32_t> pages = arena.take<int32_t>(kMaxTokens), slots = arena.take<int32_t>(kMaxTokens);
+        const Global<const int32_t> qo_indptr(p.qo_indptr, int64_t{p.max_sequences} + 1);
+        const int32_t sequences = Global<const int32_t>(p.num_sequences, 1).load(0);
+        const int64_t first = static_cast<int64_t>(block_index().x) * p.tokens;
+        const int64_t left = qo_indptr.load(sequences) - first;
+        if (left <= 0) return;  // launched for the plan's capacity
+        const int tokens = left < p.tokens ? static_cast<int>(left) : p.tokens;
+        if (guard(thread_index() < tokens)) {
+            find_place(p, qo_indptr, sequences, static_cast<int32_t>(first) + thread_index(), pages, slots);
+        }
+        sync_block();
+        append(p, p.k, first, tokens, pages, slots);
+        append(p, p.v, first, tokens, pages, slots);
+    }
+
+private:
+    // Page and token within it of a row, by thread row - first; page -1: not to be stored.
+    ADZE_DEVICE static void find_place(const Params& p, const Global<const int32_t>& qo_indptr, int32_t sequences,
+                                       int32_t row, const Shared<int32_t>& pages, const Shared<int32_t>& slots) {
+        const int32_t sequence = find_sequence(qo_indptr, sequences, row);
+        const int64_t position =
+            Global<const int64_t>(p.kv_len, p.max_sequences).load(sequence) - (qo_indptr.load(sequence + 1) - row);
+        int32_t page = -1, slot = 0;
+        if (guard(position >= 0)) {
+            const int32_t first_page = Global<const int32_t>(p.kv_indptr, int64_t{p.max_sequences} + 1).load(sequence);
+            page = Global<const int32_t>(p.kv_indices).load(first_page + position / p.page_size);
+            slot = static_cast<int32_t>(position % p.page_size);
+        }
+        pages.store(thread_index(), page);
+        slots.store(thread_index(), slot);
+    }
+
+    // The sequence whose queries hold `row`: the last that begins at or before it, since empty ones begin where the next
+    // does. When decoding, that is sequence `row`.
+    ADZE_DEVICE static int32_t find_sequence(const Global<const int32_t>& qo_indptr, int32_t sequences, int32_t row) {
+        if (guard(row < sequences) && qo_indptr.load(row) == row && qo_indptr.load(row + 1) == row + 1) return row;
+        int32_t low = 0, high = sequences;  // qo_indptr[low] <= row < qo_indptr[high]
+        while (high - low > 1) {
+            const int32_t middle = low + (high - low) / 2;
+            if (qo_indptr.load(middle) <= row) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        return low;
+    }
+
+    ADZE_DEVICE static void append(const Params& p, const KvAppendSide& side, int64_t first, int tokens,
+                                   const Shared<int32_t>& pages, const Shared<int32_t>& slots) {
+        constexpr int kTogether = 2;  // vectors of a thread under way
+        const int row_vectors = p.num_heads * side.head_vectors, vectors = tokens * row_vectors;
+        for (int start = thread_index() - lane_index(); start < vectors; start += kTogether * kThreads) {
+            FloatFetch<1> fetched[kTogether];
+#pragma unroll
+            for (int i = 0; i < kTogether; ++i) {
+                const int vector = start + i * kThreads + lane_index(), within = vector % row_vectors;
+                fetched[i] = fetch_floats<1>(
+                    side.rows, guard(vector < vectors), first + vector / row_vectors,
+                    within / side.head_vectors * side.head_dim + within % side.head_vectors * kLaneElements);
+            }
+#pragma unroll
+            for (int i = 0; i < kTogether; ++i) {
+                const int vector = start + i * kThreads + lane_index();
+                store_vector(p, side, vector < vectors, vector / row_vectors, vector % row_vectors, fetched[i], pages,
+                             slots);
+            }
+        }
+    }
+
+    ADZE_DEVICE static void store_vector(const Params& p, const KvAppendSide& side, bool inside, int token, int within,
+                                         const FloatFetch<1>& fetched, const Shared<int32_t>& pages,
+                                         const Shared<int32_t>& slots) {
+        float x[1][kLaneElements];
+        unpack(side.rows, fetched, x);
+        const int head = within / side.head_vectors, element = within % side.head_vectors * kLaneElements;
+        int64_t page = -1, slot = 0;
+        if (guard(inside && element < side.head_dim)) page = pages.load(token), slot = slots.load(token);
+        const bool stored = page >= 0;
+        if (!stored) page = 0;
+        if (side.scales != nullptr && stored) {
+            const float scale = Global<const float>(side.scales, side.scales_count)
+                                    .load(page * side.scale_page_stride + slot * side.scale_token_stride +
+                                          head * side.scale_head_stride);
+#pragma unroll
+            for (int i = 0; i < kLaneElements; ++i) x[0][i] = divide(x[0][i], scale);
+        }
+        store_floats<1>(side.cache, guard(stored), page, slot * side.token_stride + head * side.head_stride + element,
+                        0, x);
+    }
+};
+
+}  // namespace ADZE_TARGET
+}  // namespace adze

@@ -1,0 +1,288 @@
+#include "device/sim/device.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <shared_mutex>
+
+#include "device/sim/memory_checks.h"
+#include "runtime/check.h"
+
+namespace adze::sim {
+namespace {
+
+constexpr uint64_t kGiB = uint64_t{1} << 30;
+
+// In the order of adze_context_desc.device. Limits: CUDA C++ Programming Guide, "Technical Specifications per Compute
+// Capability"; AMD CDNA2 ISA. Processors and memory: A100, H200, MI250X (one die), L40S.
+constexpr SimDevice kDevices[kNumDevices] = {
+    {0, Arch::kSm80, "sm_80", "sim device 0 (sm_80)", 32, 163 << 10, 108, 80 * kGiB},
+    {1, Arch::kSm90a, "sm_90a", "sim device 1 (sm_90a)", 32, 227 << 10, 132, 141 * kGiB},
+    {2, Arch::kGfx90a, "gfx90a", "sim device 2 (gfx90a)", 64, 64 << 10, 110, 64 * kGiB},
+    {3, Arch::kSm89, "sm_89", "sim device 3 (sm_89)", 32, 99 << 10, 142, 48 * kGiB},
+};
+
+Turns read_turns(const char* text, uint32_t& seed) {
+    if (std::strcmp(text, "forward") == 0) return Turns::kForward;
+    if (std::strcmp(text, "reverse") == 0) return Turns::kReverse;
+    if (std::strncmp(text, "shuffled", 8) == 0) {
+        if (text[8] == ':') seed = static_cast<uint32_t>(std::strtoul(text + 9, nullptr, 10));
+        return Turns::kShuffled;
+    }
+    fail(ADZE_ERROR_INVALID_ARGUMENT, "ADZE_SIM_TURNS is %s; allowed is forward, reverse, shuffled or shuffled:SEED",
+         text);
+}
+
+Options read_options() {
+    Options options;
+    if (const char* turns = std::getenv("ADZE_SIM_TURNS")) options.turns = read_turns(turns, options.seed);
+    if (const char* resident = std::getenv("ADZE_SIM_RESIDENT")) {
+        options.resident = std::atoi(resident);
+        require_range(options.resident, 1, 64, "ADZE_SIM_RESIDENT");
+    }
+    return options;
+}
+
+int available_threads(int wanted) {
+    return wanted != 0 ? wanted : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+}  // namespace
+
+const SimDevice& sim_device(int index) {
+    return kDevices[index];
+}
+
+SimContext::SimContext(const SimDevice& device, int threads)
+    : options(read_options()),
+      device_(device),
+      pool_(available_threads(threads)),
+      blocks_(static_cast<size_t>(pool_.threads())) {}
+
+void SimContext::run(const LaunchConfig& config, void (*body)(const void*), const void* params) {
+    const SimDevice& d = device_;
+    if (config.grid[0] > INT32_MAX || config.grid[1] > 65535 || config.grid[2] > 65535) {
+        adze::fail(ADZE_ERROR_NOT_SUPPORTED,
+                   "kernel %s: a grid of %lld x %lld x %lld blocks; allowed is 2147483647 x 65535 x 65535",
+                   config.kernel, static_cast<long long>(config.grid[0]), static_cast<long long>(config.grid[1]),
+                   static_cast<long long>(config.grid[2]));
+    }
+    if (config.shared_bytes > d.shared_limit) {
+        adze::fail(ADZE_ERROR_NOT_SUPPORTED, "kernel %s needs %lld bytes of shared memory; %s has %lld a block",
+                   config.kernel, static_cast<long long>(config.shared_bytes), d.name,
+                   static_cast<long long>(d.shared_limit));
+    }
+    GridRun run;
+    run.kernel = config.kernel;
+    run.device = d.name;
+    for (int i = 0; i < 3; ++i) run.grid[i] = static_cast<uint32_t>(config.grid[i]);
+    run.block_threads = config.block_threads;
+    run.warp_size = d.warp_size;
+    run.shared_bytes = static_cast<uint32_t>(config.shared_bytes);
+    run.overlaps = config.overlaps;
+    run.body = body;
+    run.params = params;
+    run.options = options;
+
+    std::atomic<int64_t> next{0};
+    const int64_t blocks = config.grid[0] * config.grid[1] * config.grid[2];
+    std::vector<Counters> counted(static_cast<size_t>(pool_.threads()));
+    forget_checked_ranges();
+    pool_.for_each(std::min<int64_t>(pool_.threads(), blocks),
+                   [&](int64_t, int worker) { work(run, next, blocks, worker, counted[static_cast<size_t>(worker)]); });
+    if (run.failed) adze::fail(ADZE_ERROR_DEVICE, "%s", run.failure.c_str());
+
+    LaunchRecord record{config.kernel,
+                        {config.grid[0], config.grid[1], config.grid[2]},
+                        static_cast<uint32_t>(config.block_threads),
+                        run.shared_bytes,
+                        {}};
+    for (const Counters& c : counted) record.counters += c;
+    if (records_.size() == kRecords) records_.pop_back();
+    records_.push_front(record);
+}
+
+// One host thread: takes blocks as they come, and has up to options.resident of them under way.
+void SimContext::work(GridRun& run, std::atomic<int64_t>& next, int64_t blocks, int worker, Counters& counters) {
+    auto& pool = blocks_[static_cast<size_t>(worker)];
+    const auto resident = static_cast<size_t>(run.options.resident);
+    while (pool.size() < resident) pool.push_back(std::make_unique<Block>());
+    std::vector<Block*> under_way, idle;
+    for (size_t i = 0; i < resident; ++i) idle.push_back(pool[i].get());
+    constexpr auto kPatience = std::chrono::seconds(20);
+    auto last_progress = std::chrono::steady_clock::now();
+    while (!run.failed) {
+        while (!idle.empty()) {
+            const int64_t index = next.fetch_add(1);
+            if (index >= blocks) break;
+            idle.back()->start(run, index);
+            under_way.push_back(idle.back());
+            idle.pop_back();
+        }
+        if (under_way.empty()) return;
+        bool finished = false;
+        for (size_t i = 0; i < under_way.size(); ++i) {
+            Block* block = under_way[i];
+            if (block->run() != Block::Outcome::kFinished) continue;
+            counters += block->counters;
+            block->counters = {};
+            idle.push_back(block);
+            under_way.erase(under_way.begin() + static_cast<long>(i--));
+            finished = true;
+        }
+        if (finished || under_way.empty()) {
+            last_progress = std::chrono::steady_clock::now();
+        } else if (std::chrono::steady_clock::now() - last_progress > kPatience) {
+            under_way.front()->give_up();
+        }
+    }
+    for (const auto& block : pool) block->counters = {};
+}
+
+namespace {
+
+struct Range {
+    uintptr_t end, data, data_end;
+    bool live;
+};
+std::shared_mutex ranges_mutex;
+std::map<uintptr_t, Range> ranges;            // by the start of their mappings
+std::deque<std::pair<void*, size_t>> graves;  // released mappings, oldest first
+constexpr size_t kMaxGraves = 4096;
+constexpr uint64_t kAlignment = 256;
+std::atomic<uint64_t> launch_number{0};
+
+size_t page_bytes() {
+    static const auto bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    return bytes;
+}
+
+}  // namespace
+
+}  // namespace adze::sim
+
+namespace adze {
+
+TensorMap make_tensor_map(LaunchStream& stream, const TensorMapDesc& desc) {
+    require_tensor_map(desc);
+    if (stream.arch() != Arch::kSm90a)
+        fail(ADZE_ERROR_NOT_SUPPORTED, "%s has no bulk copies", stream.context().device().name);
+    TensorMap map{};
+    static_assert(sizeof desc <= sizeof map);
+    std::memcpy(&map, &desc, sizeof desc);
+    return map;
+}
+
+}  // namespace adze
+
+namespace adze::sim {
+
+void* sim_allocate(uint64_t bytes) {
+    const uint64_t page = page_bytes(), rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    if (bytes > uint64_t{1} << 46) return nullptr;
+    const uint64_t body = (rounded + page - 1) / page * page, all = body + 2 * page;
+    void* mapping = mmap(nullptr, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapping == MAP_FAILED) return nullptr;
+    const auto start = reinterpret_cast<uintptr_t>(mapping);
+    if (mprotect(static_cast<char*>(mapping) + page, body, PROT_READ | PROT_WRITE) != 0) {
+        munmap(mapping, all);
+        return nullptr;
+    }
+    const uintptr_t data = start + page + body - rounded;  // its end meets the page without access
+    constexpr uint64_t kFilled = 64 << 20;                 // more would cost too much
+    std::memset(reinterpret_cast<void*>(data), 0xff, std::min<uint64_t>(bytes, kFilled));
+    const std::unique_lock lock(ranges_mutex);
+    ranges[start] = {start + all, data, data + bytes, true};
+    return reinterpret_cast<void*>(data);
+}
+
+void sim_release(void* data) {
+    if (data == nullptr) return;
+    const std::unique_lock lock(ranges_mutex);
+    auto entry = std::prev(ranges.upper_bound(reinterpret_cast<uintptr_t>(data)));
+    const size_t bytes = entry->second.end - entry->first;
+    entry->second.live = false;
+    void* mapping = reinterpret_cast<void*>(entry->first);
+    // The address stays taken, so that who still uses it is told so; the memory goes back.
+    mmap(mapping, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    graves.emplace_back(mapping, bytes);
+    if (graves.size() > kMaxGraves) {
+        munmap(graves.front().first, graves.front().second);
+        ranges.erase(reinterpret_cast<uintptr_t>(graves.front().first));
+        graves.pop_front();
+    }
+}
+
+const char* why_not_accessible(const void* data, uint64_t bytes) {
+    const auto start = reinterpret_cast<uintptr_t>(data);
+    const std::shared_lock lock(ranges_mutex);
+    auto entry = ranges.upper_bound(start);
+    if (entry == ranges.begin()) return nullptr;
+    const Range& range = (--entry)->second;
+    if (start >= range.end) return nullptr;
+    if (!range.live) return "lies in a buffer that was released";
+    if (start < range.data || start + bytes > range.data_end) return "reaches beyond its buffer";
+    return nullptr;
+}
+
+void forget_checked_ranges() {
+    ++launch_number;
+}
+
+// Threads make the same views over and over: what was found good is remembered for the launch.
+void require_accessible(const void* data, uint64_t bytes) {
+    struct Checked {
+        uint64_t launch;
+        const void* data;
+        uint64_t bytes;
+    };
+    static thread_local std::array<Checked, 16> checked{};
+    const uint64_t launch = launch_number.load(std::memory_order_relaxed);
+    Checked& entry = checked[(reinterpret_cast<uintptr_t>(data) >> 4 ^ bytes) % checked.size()];
+    if (entry.launch == launch && entry.data == data && entry.bytes == bytes) return;
+    if (bytes != 0) {
+        if (const char* why = why_not_accessible(data, bytes)) {
+            current->block->fail(current->site, "a view of %llu bytes at %p %s", static_cast<unsigned long long>(bytes),
+                                 data, why);
+        }
+    }
+    entry = {launch, data, bytes};
+}
+
+void fail_outside(const char* does, const void* data, int64_t count, int64_t index, int64_t elements, uint32_t bytes,
+                  const Site& site) {
+    current->block->fail(
+        site, "%s of %lld bytes at %p, out of bounds: element %lld of a view of %lld elements of %u bytes at %p", does,
+        static_cast<long long>(elements * bytes),
+        reinterpret_cast<const void*>(reinterpret_cast<intptr_t>(data) + index * static_cast<int64_t>(bytes)),
+        static_cast<long long>(index), static_cast<long long>(count), bytes, data);
+}
+
+void fail_misaligned(const char* does, const void* address, uint32_t bytes, const Site& site) {
+    current->block->fail(site, "%s of %u bytes at %p, misaligned: it must be aligned to its size", does, bytes,
+                         address);
+}
+
+void fail_shared(const char* does, uint32_t offset, int64_t index, int64_t count, uint32_t bytes, const Site& site) {
+    current->block->fail(site,
+                         "%s of shared memory, out of bounds: element %lld of %lld elements of %u bytes at byte %u",
+                         does, static_cast<long long>(index), static_cast<long long>(count), bytes, offset);
+}
+
+uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes) {
+    const auto alignment = static_cast<uint32_t>(alignment_bytes);
+    const uint32_t start = (used + alignment - 1) / alignment * alignment;
+    const uint32_t limit = current->block->grid->shared_bytes;
+    if (start + bytes > limit) {
+        current->block->fail(current->site, "the arena gives out %llu bytes of shared memory; the launch asked for %u",
+                             static_cast<unsigned long long>(start + bytes), limit);
+    }
+    used = start + static_cast<uint32_t>(bytes);
+    return start;
+}
+
+}  // namespace adze::sim

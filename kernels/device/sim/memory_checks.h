@@ -1,0 +1,34 @@
+// What every access of simulated threads to memory goes through.
+#pragma once
+
+#include "device/sim/block.h"
+
+namespace adze::sim {
+
+// Refuse an access before it happens, with what the running thread was about to do.
+[[noreturn]] void fail_outside(const char* does, const void* data, int64_t count, int64_t index, int64_t elements,
+                               uint32_t bytes, const Site& site);
+[[noreturn]] void fail_misaligned(const char* does, const void* address, uint32_t bytes, const Site& site);
+[[noreturn]] void fail_shared(const char* does, uint32_t offset, int64_t index, int64_t count, uint32_t bytes,
+                              const Site& site);
+// Checks a view of memory that the simulator allocated.
+void require_accessible(const void* data, uint64_t bytes);
+void forget_checked_ranges();  // before a launch
+uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes);
+
+inline void note_global(Access access, const void* address, uint32_t bytes, const Site& site) {
+    Thread& self = *current;
+    if (self.must_wait) self.block->fail(site, "an access to global memory before wait_for_previous_kernel");
+    self.warp->traffic.note(self.lane, self.cursor, access, reinterpret_cast<uint64_t>(address), bytes, site);
+}
+
+// The address of shared memory that the running thread accesses.
+inline std::byte* touch_shared(Access access, uint32_t offset, uint32_t bytes, const Site& site) {
+    Thread& self = *current;
+    self.warp->traffic.note(self.lane, self.cursor, access, offset, bytes, site);
+    self.block->shadow.access(self, access == Access::kSharedRead ? Shadowed::kRead : Shadowed::kWrite, offset, bytes,
+                              site);
+    return self.block->shared(offset);
+}
+
+}  // namespace adze::sim

@@ -1,0 +1,285 @@
+#pragma once
+
+#include <array>
+
+#include "device/sim/block.h"
+#include "device/sim/matrix.h"
+#include "device/sim/memory_checks.h"
+
+namespace adze {
+namespace sim {
+
+// Who holds what, as functions of lane and element.
+struct NvidiaLayout {  // m16n8kK, K = 32 bytes: PTX ISA, "Matrix Fragments for mma.m16n8k16", "m16n8k32"
+    template <class T>
+    struct Of {
+        static constexpr int kM = 16, kN = 8, kK = 32 / sizeof(T), kPack = 4 / sizeof(T);  // elements of a register
+        static constexpr int kA = 16 / sizeof(T), kB = 8 / sizeof(T), kC = 4, kRows = 2, kRowLanes = 4, kRowStride = 1;
+        static constexpr int a_row(int lane, int i) { return lane / 4 + i / kPack % 2 * 8; }
+        static constexpr int a_column(int lane, int i) {
+            return lane % 4 * kPack + i % kPack + i / (2 * kPack) * (kK / 2);
+        }
+        static constexpr int b_row(int lane, int i) { return lane % 4 * kPack + i % kPack + i / kPack * (kK / 2); }
+        static constexpr int b_column(int lane, int) { return lane / 4; }
+        static constexpr int c_row(int lane, int i) { return lane / 4 + i / 2 * 8; }
+        static constexpr int c_column(int lane, int i) { return lane % 4 * 2 + i % 2; }
+        static constexpr int slot(int i) { return i / 2; }
+    };
+};
+struct MfmaLayout {  // v_mfma_*_16x16x16: CDNA2 ISA, "Matrix Arithmetic Instructions"
+    template <class T>
+    struct Of {
+        static constexpr int kM = 16, kN = 16, kK = 16;
+        static constexpr int kA = 4, kB = 4, kC = 4, kRows = 4, kRowLanes = 16;
+        static constexpr int a_row(int lane, int) { return lane % 16; }
+        static constexpr int a_column(int lane, int i) { return lane / 16 * 4 + i; }
+        static constexpr int b_row(int lane, int i) { return lane / 16 * 4 + i; }
+        static constexpr int b_column(int lane, int) { return lane % 16; }
+        static constexpr int c_row(int lane, int i) { return lane / 16 * 4 + i; }
+        static constexpr int c_column(int lane, int) { return lane % 16; }
+        static constexpr int slot(int i) { return i; }
+    };
+};
+struct WideMfmaLayout {  // v_mfma_f32_32x32x8
+    template <class T>
+    struct Of {
+        static constexpr int kM = 32, kN = 32, kK = 8;
+        static constexpr int kA = 4, kB = 4, kC = 16, kRows = 16, kRowLanes = 32;
+        static constexpr int a_row(int lane, int) { return lane % 32; }
+        static constexpr int a_column(int lane, int i) { return lane / 32 * 4 + i; }
+        static constexpr int b_row(int lane, int i) { return lane / 32 * 4 + i; }
+        static constexpr int b_column(int lane, int) { return lane % 32; }
+        static constexpr int c_row(int lane, int i) { return i / 4 * 8 + lane / 32 * 4 + i % 4; }
+        static constexpr int c_column(int lane, int) { return lane % 32; }
+        static constexpr int slot(int i) { return i; }
+    };
+};
+
+// Where each lane's elements lie in the dense operands.
+template <class L, int kLanes>
+struct Places {
+    std::array<std::array<uint16_t, L::kA>, kLanes> a{};
+    std::array<std::array<uint16_t, L::kB>, kLanes> b{};
+    std::array<std::array<uint16_t, L::kC>, kLanes> c{};
+    constexpr Places() {
+        for (int lane = 0; lane < kLanes; ++lane) {
+            const auto l = static_cast<size_t>(lane);
+            for (int i = 0; i < L::kA; ++i)
+                a[l][static_cast<size_t>(i)] = static_cast<uint16_t>(L::a_row(lane, i) * L::kK + L::a_column(lane, i));
+            for (int i = 0; i < L::kB; ++i)
+                b[l][static_cast<size_t>(i)] = static_cast<uint16_t>(L::b_row(lane, i) * L::kN + L::b_column(lane, i));
+            for (int i = 0; i < L::kC; ++i)
+                c[l][static_cast<size_t>(i)] = static_cast<uint16_t>(L::c_row(lane, i) * L::kN + L::c_column(lane, i));
+        }
+    }
+};
+template <class L, int kLanes>
+inline constexpr Places<L, kLanes> kPlaces;
+
+// What a matrix instruction multiplies and sums in.
+template <class T>
+inline float widen(T value) {
+    return to_float(value);
+}
+inline int32_t widen(int8_t value) {
+    return value;
+}
+
+}  // namespace sim
+
+inline namespace ADZE_TARGET {
+
+template <class T, class Layout>
+struct MmaOf {
+    using L = typename Layout::template Of<T>;
+    using Element = T;
+    using Acc = std::conditional_t<std::is_same_v<T, int8_t>, int32_t, float>;
+    static constexpr int kM = L::kM, kN = L::kN, kK = L::kK;
+
+    struct A {
+        static constexpr int kCount = L::kA;
+        Vec<T, kCount> value;
+        static int row(int i) { return L::a_row(lane_index(), i); }
+        static int column(int i) { return L::a_column(lane_index(), i); }
+    };
+    struct B {
+        static constexpr int kCount = L::kB;
+        Vec<T, kCount> value;
+        static int row(int i) { return L::b_row(lane_index(), i); }
+        static int column(int i) { return L::b_column(lane_index(), i); }
+    };
+    struct C {
+        static constexpr int kCount = L::kC, kRows = L::kRows;
+        Acc value[kCount] = {};
+        static int row(int i) { return L::c_row(lane_index(), i); }
+        static int column(int i) { return L::c_column(lane_index(), i); }
+        static constexpr int slot(int i) { return L::slot(i); }
+        static int slot_row(int s) {
+            for (int i = 0; i < kCount; ++i) {
+                if (slot(i) == s) return row(i);
+            }
+            return -1;
+        }
+        template <class V, class Op>
+        static V reduce_row(V x, Op op, Site site = Site::current()) {
+            return reduce(x, op, L::kRowLanes, 1, site);
+        }
+    };
+};
+
+template <class T>
+struct Mma : MmaOf<T, std::conditional_t<kWarpSize == 64, sim::MfmaLayout, sim::NvidiaLayout>> {
+    static_assert(kTarget.fp8_mma || sizeof(T) == 2 || std::is_same_v<T, int8_t>, "the target has no such instruction");
+};
+template <class T>
+struct MmaWide : MmaOf<T, sim::WideMfmaLayout> {
+    static_assert(kWarpSize == 64 && sizeof(T) == 2, "the target has no such instruction");
+};
+
+template <class M>
+inline void mma(typename M::C& c, const typename M::A& a, const typename M::B& b, Site site) {
+    sim::Thread& self = *sim::current;
+    self.offer[0] = &c;
+    self.offer[1] = const_cast<typename M::A*>(&a);
+    self.offer[2] = const_cast<typename M::B*>(&b);
+    self.block->meet("mma", site, [&self](sim::Warp& warp) {
+        using L = typename M::L;
+        alignas(64) typename M::Acc as[M::kM * M::kK], bs[M::kK * M::kN], cs[M::kM * M::kN];
+        const sim::Thread* lanes = &self.block->threads[static_cast<size_t>(warp.first)];
+        constexpr auto& place = sim::kPlaces<L, kWarpSize>;
+        for (size_t lane = 0; lane < kWarpSize; ++lane) {
+            const auto& la = *static_cast<const typename M::A*>(lanes[lane].offer[1]);
+            const auto& lb = *static_cast<const typename M::B*>(lanes[lane].offer[2]);
+            const auto& lc = *static_cast<const typename M::C*>(lanes[lane].offer[0]);
+            for (int i = 0; i < M::A::kCount; ++i) as[place.a[lane][static_cast<size_t>(i)]] = sim::widen(la.value[i]);
+            for (int i = 0; i < M::B::kCount; ++i) bs[place.b[lane][static_cast<size_t>(i)]] = sim::widen(lb.value[i]);
+            for (int i = 0; i < M::C::kCount; ++i) cs[place.c[lane][static_cast<size_t>(i)]] = lc.value[i];
+        }
+        sim::multiply_add(cs, as, bs, M::kM, M::kN, M::kK);
+        for (size_t lane = 0; lane < kWarpSize; ++lane) {
+            auto& lc = *static_cast<typename M::C*>(lanes[lane].offer[0]);
+            for (int i = 0; i < M::C::kCount; ++i) lc.value[i] = cs[place.c[lane][static_cast<size_t>(i)]];
+        }
+        ++self.block->counters.matrix_instructions;
+        self.block->counters.matrix_multiply_adds += M::kM * M::kN * M::kK;
+    });
+}
+
+// Each lane names the 16-byte row of one 8-row matrix (ldmatrix), which is what the banks see; `rows` of them.
+template <class Tile, class Row>
+inline void touch_matrix_rows(sim::Access access, const Tile& tile, int rows, Row&& index_of, Site site) {
+    using T = std::remove_cvref_t<decltype(tile.data.load(0))>;
+    if (lane_index() >= rows) return;
+    const uint32_t offset = tile.data.template at<16 / sizeof(T)>("matrix access", index_of(lane_index()), site);
+    sim::touch_shared(access, offset, 16, site);
+}
+// Neighbouring elements of a tile's row, neither counted nor checked for races: touch_matrix_rows did.
+template <class T, int kCount, class Tile>
+inline void peek(T* out, const Tile& tile, int row, int column, Site site) {
+    const uint32_t offset = tile.data.template at<kCount>("matrix access", Tile::index(row, column), site);
+    std::memcpy(out, sim::current->block->shared(offset), sizeof(T) * kCount);
+}
+
+template <class M, class Tile>
+inline typename M::A load_a(const Tile& tile, int row, int column, Site site) {
+    using T = typename M::Element;
+    typename M::A a;
+    if constexpr (kWarpSize == 32) {
+        constexpr int kChunk = 16 / sizeof(T);
+        touch_matrix_rows(
+            sim::Access::kSharedRead, tile, 32,
+            [&](int l) { return Tile::index(row + l % 16, column + l / 16 * kChunk); }, site);
+        constexpr int kPack = M::L::kPack;
+        for (int i = 0; i < M::A::kCount; i += kPack) {
+            peek<T, kPack>(&a.value[i], tile, row + M::A::row(i), column + M::A::column(i), site);
+        }
+    } else {
+        a.value =
+            tile.data.template load_vec<M::A::kCount>(Tile::index(row + M::A::row(0), column + M::A::column(0)), site);
+    }
+    return a;
+}
+
+template <class M, class Tile>
+inline typename M::B load_b(const Tile& tile, int n, int k, Site site) {
+    using T = typename M::Element;
+    typename M::B b;
+    if constexpr (kWarpSize == 32) {
+        constexpr int kChunk = 16 / sizeof(T);
+        touch_matrix_rows(
+            sim::Access::kSharedRead, tile, 16, [&](int l) { return Tile::index(n + l % 8, k + l / 8 * kChunk); },
+            site);
+        constexpr int kPack = M::L::kPack;
+        for (int i = 0; i < M::B::kCount; i += kPack) {
+            peek<T, kPack>(&b.value[i], tile, n + M::B::column(i), k + M::B::row(i), site);
+        }
+    } else {
+        b.value = tile.data.template load_vec<M::B::kCount>(Tile::index(n + M::B::column(0), k + M::B::row(0)), site);
+    }
+    return b;
+}
+
+template <class M, class Tile>
+inline typename M::B load_b_rows(const Tile& tile, int k, int n, Site site) {
+    static_assert(sizeof(typename M::Element) == 2);
+    typename M::B b;
+    if constexpr (kWarpSize == 32) {
+        touch_matrix_rows(
+            sim::Access::kSharedRead, tile, 16, [&](int l) { return Tile::index(k + l, n); }, site);
+        for (int i = 0; i < M::B::kCount; ++i) {
+            peek<typename M::Element, 1>(&b.value[i], tile, k + M::B::row(i), n + M::B::column(i), site);
+        }
+    } else {
+        for (int i = 0; i < M::B::kCount; ++i) {
+            b.value[i] = tile.data.load(Tile::index(k + M::B::row(i), n + M::B::column(i)), site);
+        }
+    }
+    return b;
+}
+
+template <class M, class Tile>
+inline void store_c(const Tile& tile, int row, int column, const typename M::C& c, Site site) {
+    using T = std::remove_cvref_t<decltype(tile.data.load(0))>;
+    if constexpr (kWarpSize == 32) {
+        for (int i = 0; i < M::C::kCount; i += 2) {
+            const float pair[2] = {static_cast<float>(c.value[i]), static_cast<float>(c.value[i + 1])};
+            tile.data.template store_vec<2>(Tile::index(row + M::C::row(i), column + M::C::column(i)),
+                                            from_floats<T>(pair), site);
+        }
+    } else {
+        for (int i = 0; i < M::C::kCount; ++i) {
+            const float one[1] = {static_cast<float>(c.value[i])};
+            tile.data.store(Tile::index(row + M::C::row(i), column + M::C::column(i)), from_floats<T>(one)[0], site);
+        }
+    }
+}
+
+template <class M>
+inline typename M::A as_operand(const typename M::C* c, Site site) {
+    using T = typename M::Element;
+    static_assert(sizeof(T) == 2);
+    typename M::A a;
+    if constexpr (kWarpSize == 32) {  // the same lane holds them
+        for (int i = 0; i < M::A::kCount; ++i) a.value[i] = round_to<T>(c[i / 4].value[i % 4]);
+    } else {
+        using L = typename M::L;
+        static_assert(M::kK == M::kN && M::C::kCount == 4, "only 16 x 16 x 16");
+        sim::Thread& self = *sim::current;
+        self.offer[0] = const_cast<typename M::C*>(c);
+        self.offer[1] = &a;
+        self.block->meet("as_operand", site, [&self](sim::Warp& warp) {
+            const sim::Thread* lanes = &self.block->threads[static_cast<size_t>(warp.first)];
+            for (int lane = 0; lane < kWarpSize; ++lane) {
+                for (int i = 0; i < M::A::kCount; ++i) {
+                    const int row = L::a_row(lane, i), column = L::a_column(lane, i);
+                    const auto& from = *static_cast<const typename M::C*>(lanes[row / 4 * 16 + column].offer[0]);
+                    static_cast<typename M::A*>(lanes[lane].offer[1])->value[i] = round_to<T>(from.value[row % 4]);
+                }
+            }
+        });
+    }
+    return a;
+}
+
+}  // namespace ADZE_TARGET
+}  // namespace adze

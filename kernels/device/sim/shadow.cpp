@@ -1,0 +1,149 @@
+#include "device/sim/shadow.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "device/sim/block.h"
+
+namespace adze::sim {
+namespace {
+
+constexpr uint16_t kEngine = kMaxThreads;  // as a writer: the copy engine
+
+std::string place(const void* site) {
+    if (site == nullptr) return "?";
+    const auto location = __builtin_bit_cast(std::source_location, site);
+    const char* file = location.file_name();
+    if (const char* slash = std::strrchr(file, '/')) file = slash + 1;
+    return std::string(file) + ":" + std::to_string(location.line());
+}
+
+}  // namespace
+
+void join(Clock& into, const Clock& from) {
+    if (into.size() < from.size()) into.resize(from.size());
+    for (size_t i = 0; i < from.size(); ++i) into[i] = std::max(into[i], from[i]);
+}
+
+void Shadow::reset(Block& block, uint32_t bytes) {
+    block_ = &block;
+    words_.assign((bytes + kWordBytes - 1) / kWordBytes,
+                  Word{0, 0, 0, kNobody, kNobody, 0, 0, false, false, 0, nullptr, nullptr});
+}
+
+// visit(word, mask of the word's bytes, offset)
+template <class Visit>
+void Shadow::for_words(uint32_t offset, uint32_t bytes, Visit&& visit) {
+    for (uint32_t at = offset; at < offset + bytes;) {
+        const uint32_t next = std::min((at / kWordBytes + 1) * kWordBytes, offset + bytes);
+        const uint32_t first = at % kWordBytes;
+        visit(words_[at / kWordBytes], static_cast<uint8_t>(((1u << (next - at)) - 1) << first), at);
+        at = next;
+    }
+}
+
+bool Shadow::knows_write(const Thread& thread, const Word& word) const {
+    return word.writer == kNobody || block_->knows(thread, word.writer, word.write_stamp);
+}
+
+bool Shadow::knows_reads(const Thread& thread, const Word& word) const {
+    if (word.reader == kNobody) return true;
+    if (word.reader != kMany) return block_->knows(thread, word.reader, word.read_stamp);
+    if (word.read_stamp <= block_->base) return true;
+    const int lanes = thread.warp->lanes;
+    for (uint32_t rest = word.reader_warps; rest != 0; rest &= rest - 1) {
+        const int first = __builtin_ctz(rest) * lanes;
+        for (int i = 0; i < lanes; ++i) {
+            if (!block_->knows(thread, first + i, word.read_stamp)) return false;
+        }
+    }
+    return true;
+}
+
+void Shadow::access(Thread& thread, Shadowed kind, uint32_t offset, uint32_t bytes, const std::source_location& site) {
+    const uint32_t warp_bit = 1u << (thread.index / thread.warp->lanes);
+    const auto self = static_cast<uint16_t>(thread.index);
+    for_words(offset, bytes, [&](Word& word, uint8_t mask, uint32_t at) {
+        const bool atomic = kind == Shadowed::kAtomic;
+        if (word.in_flight)
+            report(thread, atomic || kind == Shadowed::kWrite ? "write" : "read", at, word, true,
+                   "has not been waited for", site);
+        if ((word.write_bytes & mask) != 0 && !(atomic && word.atomic) && !knows_write(thread, word)) {
+            report(thread, kind == Shadowed::kRead ? "read" : "write", at, word, true, "no barrier between them", site);
+        }
+        if (kind == Shadowed::kRead) {
+            if (word.reader == kNobody || word.reader == self || word.read_stamp <= block_->base) {
+                if (word.reader != self) word.read_bytes = 0;
+                word.reader = self;
+                word.reader_warps = warp_bit;
+            } else {
+                word.reader = kMany;
+                word.reader_warps |= warp_bit;
+            }
+            word.read_bytes |= mask;
+            word.read_stamp = block_->now;
+            word.read_site = WarpTraffic::key(site);
+            return;
+        }
+        if (word.held != 0) report(thread, "write", at, word, false, "has not been waited for", site);
+        if ((word.read_bytes & mask) != 0 && !knows_reads(thread, word)) {
+            report(thread, "write", at, word, false, "no barrier between them", site);
+        }
+        // An atomic update after one's own plain write does not hide that write from the others.
+        if (atomic && word.writer == self && !word.atomic) return;
+        if (word.writer != self) word.write_bytes = 0;
+        word.write_bytes |= mask;
+        word.writer = self;
+        word.write_stamp = block_->now;
+        word.write_site = WarpTraffic::key(site);
+        word.atomic = atomic;
+    });
+}
+
+void Shadow::take_off(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
+    access(thread, Shadowed::kWrite, offset, bytes, site);
+    for_words(offset, bytes, [](Word& word, uint8_t, uint32_t) { word.in_flight = true; });
+}
+
+void Shadow::land(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engine) {
+    for_words(offset, bytes, [&](Word& word, uint8_t, uint32_t) {
+        word.in_flight = false;
+        word.writer = by_engine ? kEngine : static_cast<uint16_t>(thread.index);
+        word.write_stamp = block_->now;
+    });
+}
+
+void Shadow::hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
+    for_words(offset, bytes, [&](Word& word, uint8_t, uint32_t at) {
+        if (word.in_flight) report(thread, "asynchronous read", at, word, true, "has not been waited for", site);
+        if (!knows_write(thread, word))
+            report(thread, "asynchronous read", at, word, true, "no barrier between them", site);
+        ++word.held;
+        word.read_site = WarpTraffic::key(site);
+        if (word.writer >= kEngine) return;  // nobody's, or the engine's own
+        const Thread& writer = block_->threads[word.writer];
+        const bool fenced = word.write_stamp <= writer.proxy_fence || word.write_stamp <= thread.proxy_fence;
+        if (!fenced) report(thread, "asynchronous read", at, word, true, "no fence_async_proxy between them", site);
+    });
+}
+
+void Shadow::release(uint32_t offset, uint32_t bytes) {
+    for_words(offset, bytes, [](Word& word, uint8_t, uint32_t) { --word.held; });
+}
+
+void Shadow::report(const Thread&, const char* does, uint32_t offset, const Word& word, bool with_write,
+                    const char* why, const std::source_location& site) const {
+    const void* other = with_write ? word.write_site : word.read_site;
+    const uint16_t who = with_write ? word.writer : word.reader;
+    const std::string thread = who == kMany     ? "several threads"
+                               : who == kEngine ? "the copy engine"
+                               : who == kNobody ? "an asynchronous operation"
+                                                : std::string("thread ").append(std::to_string(who));
+    const char* what = with_write ? (word.in_flight ? "the asynchronous copy" : "the write")
+                                  : (word.held != 0 ? "the asynchronous read" : "the read");
+    block_->fail(site, "race: %s of shared memory at byte %u and %s by %s at %s: %s", does, offset, what,
+                 thread.c_str(), place(other).c_str(), why);
+}
+
+}  // namespace adze::sim

@@ -1,0 +1,104 @@
+#include "device/sim/traffic.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+namespace adze::sim {
+namespace {
+
+constexpr uint32_t kSectorBytes = 32;
+constexpr uint32_t kBanks = 32, kBankBytes = 4;
+
+// Distinct sectors among the lanes' ranges.
+uint64_t count_sectors(const uint64_t* address, uint64_t lanes, uint32_t bytes) {
+    std::array<uint64_t, 128> sectors;
+    size_t count = 0;
+    uint64_t last = UINT64_MAX;
+    for (uint64_t rest = lanes; rest != 0; rest &= rest - 1) {
+        const uint64_t start = address[std::countr_zero(rest)];
+        for (uint64_t s = start / kSectorBytes; s <= (start + bytes - 1) / kSectorBytes; ++s) {
+            if (s != last) sectors[count++] = s;
+            last = s;
+        }
+    }
+    std::sort(sectors.begin(), sectors.begin() + count);
+    return static_cast<uint64_t>(std::unique(sectors.begin(), sectors.begin() + count) - sectors.begin());
+}
+
+// Passes over the banks that a group of lanes takes: the most distinct words that one bank must give.
+uint64_t passes(const uint64_t* address, uint64_t lanes, uint32_t bytes) {
+    std::array<uint64_t, 256> words;
+    size_t count = 0;
+    for (uint64_t rest = lanes; rest != 0; rest &= rest - 1) {
+        const uint64_t start = address[std::countr_zero(rest)];
+        for (uint64_t w = start / kBankBytes; w <= (start + bytes - 1) / kBankBytes; ++w) words[count++] = w;
+    }
+    std::sort(words.begin(), words.begin() + count);
+    count = static_cast<size_t>(std::unique(words.begin(), words.begin() + count) - words.begin());
+    std::array<uint64_t, kBanks> in_bank{};
+    for (size_t i = 0; i < count; ++i) ++in_bank[words[i] % kBanks];
+    return *std::max_element(in_bank.begin(), in_bank.end());
+}
+
+// Wide accesses go by as many lanes at a time as fill the banks once (8 lanes of 16 bytes); each part takes a pass.
+uint64_t count_conflicts(const uint64_t* address, uint64_t lanes, uint32_t bytes, int warp_size) {
+    const int together = std::min<int>(32, static_cast<int>(kBanks * kBankBytes / std::max(bytes, kBankBytes)));
+    uint64_t conflicts = 0;
+    for (int first = 0; first < warp_size; first += together) {
+        const uint64_t part = lanes & ((together == 64 ? ~uint64_t{0} : (uint64_t{1} << together) - 1) << first);
+        if (part != 0) conflicts += passes(address, part, bytes) - 1;
+    }
+    return conflicts;
+}
+
+}  // namespace
+
+Counters& Counters::operator+=(const Counters& o) {
+    global_read_bytes += o.global_read_bytes, global_write_bytes += o.global_write_bytes;
+    global_read_sectors += o.global_read_sectors, global_write_sectors += o.global_write_sectors;
+    global_requests += o.global_requests;
+    shared_requests += o.shared_requests, shared_bank_conflicts += o.shared_bank_conflicts;
+    matrix_instructions += o.matrix_instructions, matrix_multiply_adds += o.matrix_multiply_adds;
+    block_barriers += o.block_barriers, warp_barriers += o.warp_barriers;
+    async_copy_bytes += o.async_copy_bytes;
+    return *this;
+}
+
+// The first occurrence of the place that the lane has not come to yet, or a new one.
+uint32_t WarpTraffic::find(int lane, const void* where) {
+    for (uint32_t i = 0; i < used_; ++i) {
+        if (groups_[i].site == where && (groups_[i].lanes >> lane & 1) == 0) return i;
+    }
+    if (used_ == groups_.size()) groups_.emplace_back();
+    groups_[used_].site = where;
+    groups_[used_].lanes = 0;
+    return used_++;
+}
+
+void WarpTraffic::settle(Counters& counters) {
+    for (uint32_t i = 0; i < used_; ++i) {
+        const Group& group = groups_[i];
+        const auto asked = static_cast<uint64_t>(std::popcount(group.lanes)) * group.bytes;
+        switch (group.access) {
+            case Access::kGlobalRead:
+                ++counters.global_requests;
+                counters.global_read_bytes += asked;
+                counters.global_read_sectors += count_sectors(group.address, group.lanes, group.bytes);
+                break;
+            case Access::kGlobalWrite:
+                ++counters.global_requests;
+                counters.global_write_bytes += asked;
+                counters.global_write_sectors += count_sectors(group.address, group.lanes, group.bytes);
+                break;
+            case Access::kSharedRead:
+            case Access::kSharedWrite:
+                ++counters.shared_requests;
+                counters.shared_bank_conflicts += count_conflicts(group.address, group.lanes, group.bytes, warp_size_);
+                break;
+        }
+    }
+    used_ = 0;
+}
+
+}  // namespace adze::sim

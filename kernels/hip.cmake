@@ -1,0 +1,22 @@
+# libadze_hip.so, by hipcc: CMake's own HIP language does not work with every distribution's ROCm.
+
+if(NOT CMAKE_CXX_COMPILER MATCHES "hipcc$")
+  message(FATAL_ERROR "ADZE_BACKEND=hip needs CMAKE_CXX_COMPILER=hipcc, as the preset hip has it; it is ${CMAKE_CXX_COMPILER}")
+endif()
+set(ADZE_HIP_ARCHITECTURES gfx90a CACHE STRING "AMD architectures to compile for")
+list(JOIN ADZE_HIP_ARCHITECTURES ", " hip_architectures)
+list(TRANSFORM ADZE_HIP_ARCHITECTURES PREPEND --offload-arch= OUTPUT_VARIABLE offload)
+
+# Only the kernels are HIP's language; the rest is C++ for the host.
+file(GLOB layer_sources CONFIGURE_DEPENDS device/hip/*.cu)
+add_library(adze_hip_kernels OBJECT ${gpu_sources} ${layer_sources})
+set_source_files_properties(${gpu_sources} ${layer_sources} PROPERTIES LANGUAGE CXX)
+target_link_libraries(adze_hip_kernels PRIVATE adze_interface)
+target_compile_options(adze_hip_kernels PRIVATE -x hip ${offload} -O3 -fno-math-errno -ffp-contract=off)
+set_target_properties(adze_hip_kernels PROPERTIES CXX_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/gpu-compile.sh)
+
+add_plugin(hip runtime/hip_backend.cpp ${device_sources} $<TARGET_OBJECTS:adze_hip_kernels>)
+# With an architecture named, hipcc does not look for the machine's own.
+target_compile_options(adze_hip PRIVATE -x c++ ${offload} -Wno-unused-command-line-argument)
+target_compile_definitions(adze_hip PRIVATE __HIP_PLATFORM_AMD__ ADZE_GPU_ARCHITECTURES="${hip_architectures}")
+target_link_options(adze_hip PRIVATE --hip-link ${offload})
