@@ -84,7 +84,7 @@ uint64_t gpu_attention_workspace(const AttentionShape& shape) {
 template <class T, int kDim, int kWarps>
 void launch_instance(LaunchStream& stream, const AttentionConfig& c, const AttentionKernelParams& params) {
     using Kernel = Attention<T, kDim, kWarps>;
-    launch<Kernel>(stream, {c.work, c.kv_heads, c.row_tiles}, Kernel::shared_bytes(c.q_parts), params);
+    launch<Kernel>(stream, {c.work, c.kv_heads, c.row_tiles}, Kernel::shared_bytes(c.q_parts, kWarps), params);
 }
 
 template <class T, int kDim>

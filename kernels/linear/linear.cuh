@@ -139,6 +139,8 @@ struct LinearMma {
     static constexpr int kTilesM = kWarpRows / M::kM, kTilesN = kWarpColumns / M::kN, kTilesK = kTile / M::kK;
     static constexpr int kChunk = 16 / static_cast<int>(sizeof(T));
     static constexpr int kChunks = kTile / kChunk;  // of a row
+    static constexpr int kLoadsX = (kTileM * kChunks + kThreads - 1) / kThreads, kLoadsW = kTile * kChunks / kThreads;
+    static_assert(kTile * kChunks % kThreads == 0);
 
     ADZE_DEVICE static void run(const Params& p) {
         const LinearBlock block(p, kTileM);
@@ -177,7 +179,8 @@ private:
         const Global<const T> weight = packed_weight<T>(p.weight);
         const TileW w = tile_w(ring, stage);
 #pragma unroll
-        for (int i = thread_index(); i < kTile * kChunks; i += kThreads) {
+        for (int load = 0; load < kLoadsW; ++load) {
+            const int i = thread_index() + load * kThreads;
             copy_async<kChunk>(w.data, TileW::index(i / kChunks, i % kChunks * kChunk), weight,
                                block.weight + k_tile * kTile * kTile + i * kChunk);
         }
@@ -185,8 +188,10 @@ private:
         const bool aligned = memory.aligned(16, p.x.row_stride);
         const TileX x = tile_x(ring, stage);
 #pragma unroll
-        for (int i = thread_index(); i < kTileM * kChunks; i += kThreads) {
+        for (int load = 0; load < kLoadsX; ++load) {
+            const int i = thread_index() + load * kThreads;
             const int row = i / kChunks, column = i % kChunks * kChunk;
+            if (kTileM * kChunks % kThreads != 0 && row >= kTileM) break;
             load_chunk(memory, p.x, block.row + row, k_tile * kTile + column, aligned, x.data,
                        TileX::index(row, column));
         }
@@ -344,7 +349,7 @@ private:
     }
 
     ADZE_DEVICE static void multiply(const TileX& x, const TileW& w, float (&sums)[kRows][kColumns]) {
-#pragma unroll
+#pragma unroll 2
         for (int k = 0; k < kDepth; k += kVectorK) {
             Vec<float, kVectorK> a[kRows], b[kColumns];
 #pragma unroll

@@ -6,25 +6,56 @@
 namespace adze {
 inline namespace ADZE_TARGET {
 
-// The one register or vector of registers that moves kBytes in one instruction.
 template <int kBytes>
-struct Word;
+struct Unsigned;
 template <>
-struct Word<2> {
+struct Unsigned<1> {
+    using Type = uint8_t;
+};
+template <>
+struct Unsigned<2> {
     using Type = uint16_t;
 };
 template <>
-struct Word<4> {
+struct Unsigned<4> {
     using Type = uint32_t;
 };
 template <>
-struct Word<8> {
-    using Type = uint32_t __attribute__((ext_vector_type(2)));
+struct Unsigned<8> {
+    using Type = uint64_t;
 };
-template <>
-struct Word<16> {
-    using Type = uint32_t __attribute__((ext_vector_type(4)));
-};
+
+// A Vec as the compiler's own vector, which one instruction moves. Element by element: a bit cast would go through the
+// stack, from where the compiler does not always bring it back.
+template <class T, int N>
+using Lanes = typename Unsigned<sizeof(T)>::Type __attribute__((ext_vector_type(N)));
+
+template <class T, int N>
+ADZE_DEVICE Lanes<T, N> lanes_of(const Vec<T, N>& value) {
+    Lanes<T, N> lanes;
+#pragma unroll
+    for (int i = 0; i < N; ++i) lanes[i] = __builtin_bit_cast(typename Unsigned<sizeof(T)>::Type, value[i]);
+    return lanes;
+}
+template <class T, int N>
+ADZE_DEVICE Vec<T, N> vec_of(Lanes<T, N> lanes) {
+    Vec<T, N> value;
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+        const typename Unsigned<sizeof(T)>::Type lane = lanes[i];
+        value[i] = __builtin_bit_cast(T, lane);
+    }
+    return value;
+}
+
+// A pointer of another type than that of ordinary accesses, or the compiler would merge the two branches on Cache into
+// one ordinary access before it sees which is taken.
+template <class T>
+using InGlobal = T __attribute__((address_space(1)));
+template <class T>
+ADZE_DEVICE InGlobal<T>* in_global(T* data) {
+    return (InGlobal<T>*)data;  // no C++ cast changes address spaces
+}
 
 template <class T>
 class Global {
@@ -37,20 +68,18 @@ public:
 
     template <int N>
     ADZE_DEVICE Vec<std::remove_const_t<T>, N> load_vec(int64_t index, Cache cache = Cache::kNormal) const {
-        using Packed = typename Word<static_cast<int>(sizeof(T)) * N>::Type;
-        const auto* from = reinterpret_cast<const Packed*>(data_ + index);
-        const Packed word = cache == Cache::kStreamed ? __builtin_nontemporal_load(from) : *from;
-        return __builtin_bit_cast(Vec<std::remove_const_t<T>, N>, word);
+        using Element = std::remove_const_t<T>;
+        const auto* from = reinterpret_cast<const Lanes<Element, N>*>(data_ + index);
+        if (cache == Cache::kStreamed) return vec_of<Element, N>(__builtin_nontemporal_load(in_global(from)));
+        return vec_of<Element, N>(*from);
     }
     template <int N>
     ADZE_DEVICE void store_vec(int64_t index, const Vec<T, N>& value, Cache cache = Cache::kNormal) const {
-        using Packed = typename Word<static_cast<int>(sizeof(T)) * N>::Type;
-        auto* to = reinterpret_cast<Packed*>(data_ + index);
-        const auto word = __builtin_bit_cast(Packed, value);
+        auto* to = reinterpret_cast<Lanes<T, N>*>(data_ + index);
         if (cache == Cache::kStreamed) {
-            __builtin_nontemporal_store(word, to);
+            __builtin_nontemporal_store(lanes_of(value), in_global(to));
         } else {
-            *to = word;
+            *to = lanes_of(value);
         }
     }
 
@@ -80,13 +109,11 @@ public:
     ADZE_DEVICE void store(int index, T value) const { *at(index) = value; }
     template <int N>
     ADZE_DEVICE Vec<T, N> load_vec(int index) const {
-        using Packed = typename Word<static_cast<int>(sizeof(T)) * N>::Type;
-        return __builtin_bit_cast(Vec<T, N>, *reinterpret_cast<const Packed*>(at(index)));
+        return vec_of<T, N>(*reinterpret_cast<const Lanes<T, N>*>(at(index)));
     }
     template <int N>
     ADZE_DEVICE void store_vec(int index, const Vec<T, N>& value) const {
-        using Packed = typename Word<static_cast<int>(sizeof(T)) * N>::Type;
-        *reinterpret_cast<Packed*>(at(index)) = __builtin_bit_cast(Packed, value);
+        *reinterpret_cast<Lanes<T, N>*>(at(index)) = lanes_of(value);
     }
     ADZE_DEVICE Shared slice(int first, int) const {
         return Shared(offset_ + static_cast<uint32_t>(first) * static_cast<uint32_t>(sizeof(T)));

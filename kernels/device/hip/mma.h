@@ -69,11 +69,11 @@ ADZE_DEVICE void mma(typename M::C& c, const typename M::A& a, const typename M:
     const auto in = __builtin_bit_cast(Acc, c);
     Acc out;
     if constexpr (std::is_same_v<T, int8_t>) {
-        const auto ra = __builtin_bit_cast(int, a), rb = __builtin_bit_cast(int, b);
+        const auto ra = __builtin_bit_cast(int, lanes_of(a.value)), rb = __builtin_bit_cast(int, lanes_of(b.value));
         out = __builtin_amdgcn_mfma_i32_16x16x16i8(ra, rb, in, 0, 0, 0);
     } else if constexpr (std::is_same_v<T, f16>) {
         using Half4 = Register<_Float16, 4>;
-        const auto ra = __builtin_bit_cast(Half4, a), rb = __builtin_bit_cast(Half4, b);
+        const auto ra = __builtin_bit_cast(Half4, lanes_of(a.value)), rb = __builtin_bit_cast(Half4, lanes_of(b.value));
         if constexpr (M::kN == 16) {
             out = __builtin_amdgcn_mfma_f32_16x16x16f16(ra, rb, in, 0, 0, 0);
         } else {
@@ -82,7 +82,8 @@ ADZE_DEVICE void mma(typename M::C& c, const typename M::A& a, const typename M:
     } else {
         static_assert(std::is_same_v<T, bf16>);
         using Short4 = Register<short, 4>;
-        const auto ra = __builtin_bit_cast(Short4, a), rb = __builtin_bit_cast(Short4, b);
+        const auto ra = __builtin_bit_cast(Short4, lanes_of(a.value)),
+                   rb = __builtin_bit_cast(Short4, lanes_of(b.value));
         if constexpr (M::kN == 16) {
             out = __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(ra, rb, in, 0, 0, 0);
         } else {

@@ -13,17 +13,23 @@ constexpr int64_t blocks_for(int64_t items, int64_t of_a_block) {
     fail(ADZE_ERROR_NOT_SUPPORTED, "%s: no instance for these parameters", probe);
 }
 
+template <int kBytes>
+void launch_vectors(LaunchStream& stream, const ProbeVectorsParams& p) {
+    const Grid grid{blocks_for(p.count, VectorsKernel<kBytes, false>::kThreads * kBytes / 2), 1, 1};
+    if (p.streamed) return launch<VectorsKernel<kBytes, true>>(stream, grid, 0, p);
+    launch<VectorsKernel<kBytes, false>>(stream, grid, 0, p);
+}
+
 void probe_vectors(LaunchStream& stream, const ProbeVectorsParams& p) {
-    const Grid grid{blocks_for(p.count, int64_t{256} * p.vector_bytes / 2), 1, 1};
     switch (p.vector_bytes) {
         case 2:
-            return launch<VectorsKernel<2>>(stream, grid, 0, p);
+            return launch_vectors<2>(stream, p);
         case 4:
-            return launch<VectorsKernel<4>>(stream, grid, 0, p);
+            return launch_vectors<4>(stream, p);
         case 8:
-            return launch<VectorsKernel<8>>(stream, grid, 0, p);
+            return launch_vectors<8>(stream, p);
         case 16:
-            return launch<VectorsKernel<16>>(stream, grid, 0, p);
+            return launch_vectors<16>(stream, p);
         default:
             fail_unknown("probe_vectors");
     }

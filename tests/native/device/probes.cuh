@@ -28,7 +28,7 @@ ADZE_DEVICE int64_t global_thread() {
     return static_cast<int64_t>(block_index().x) * block_threads() + thread_index();
 }
 
-template <int kBytes>
+template <int kBytes, bool kStreamed>
 struct VectorsKernel {
     static constexpr const char* kName = "probe_vectors";
     static constexpr int kThreads = 256;
@@ -37,15 +37,11 @@ struct VectorsKernel {
 
     ADZE_DEVICE static void run(const Params& p) {
         constexpr int kElements = kBytes / 2;
+        constexpr Cache kCache = kStreamed ? Cache::kStreamed : Cache::kNormal;
         const Global<const uint16_t> in(p.in, p.count);
         const Global<uint16_t> out(p.out, p.count);
         const int64_t i = global_thread() * kElements;
-        if (!guard(i < p.count)) return;
-        if (p.streamed) {
-            out.store_vec<kElements>(i, in.load_vec<kElements>(i, Cache::kStreamed), Cache::kStreamed);
-        } else {
-            out.store_vec<kElements>(i, in.load_vec<kElements>(i, Cache::kNormal), Cache::kNormal);
-        }
+        if (guard(i < p.count)) out.store_vec<kElements>(i, in.load_vec<kElements>(i, kCache), kCache);
     }
 };
 

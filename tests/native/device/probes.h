@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "device/tensor_map_desc.h"
+#include "device/tensor_map.h"
 
 namespace adze {
 
