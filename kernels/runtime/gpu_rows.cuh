@@ -89,6 +89,7 @@ ADZE_DEVICE void store_row(const adze_tensor& t, int64_t row, int64_t column, co
 // columns with 64.
 template <int kRowCount, int kColumnCount>
 struct ResultTile {
+    using Element = float;
     static constexpr int kRows = kRowCount, kColumns = kColumnCount;
     static constexpr int kStride = kColumns + (kWarpSize == 32 ? 8 : 4);
     static constexpr int kElements = kRows * kStride;
