@@ -38,7 +38,7 @@ endif()
 foreach(target IN LISTS targets ITEMS adze_sim)
   target_compile_definitions(${target} PRIVATE ADZE_SIM_BOOST_CONTEXT=$<BOOL:${Boost_FOUND}>)
   # Contraction only where fma() is written, as on the cpu backend.
-  target_compile_options(${target} PRIVATE -O3 -fno-math-errno -ffp-contract=off)
+  target_compile_options(${target} PRIVATE -O3 -fno-math-errno -ffp-contract=off -Wno-unknown-pragmas)  # unroll
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     target_compile_options(${target} PRIVATE -Wno-restrict)  # GCC bug 105329, in std::string's operator+
   endif()

@@ -107,20 +107,20 @@ private:
 #pragma unroll
             for (int i = 0; i < kTogether; ++i) {
                 const int vector = start + i * kThreads + lane_index();
-                store_vector(p, side, vector < vectors, vector / row_vectors, vector % row_vectors, fetched[i], pages,
+                store_vector(side, vector < vectors, vector / row_vectors, vector % row_vectors, fetched[i], pages,
                              slots);
             }
         }
     }
 
-    ADZE_DEVICE static void store_vector(const Params& p, const KvAppendSide& side, bool inside, int token, int within,
+    ADZE_DEVICE static void store_vector(const KvAppendSide& side, bool inside, int token, int within,
                                          const FloatFetch<1>& fetched, const Shared<int32_t>& pages,
                                          const Shared<int32_t>& slots) {
         float x[1][kLaneElements];
         unpack(side.rows, fetched, x);
         const int head = within / side.head_vectors, element = within % side.head_vectors * kLaneElements;
         int64_t page = -1, slot = 0;
-        if (guard(inside && element < side.head_dim)) page = pages.load(token), slot = slots.load(token);
+        if (guard(inside)) page = pages.load(token), slot = slots.load(token);
         const bool stored = page >= 0;
         if (!stored) page = 0;
         if (side.scales != nullptr && stored) {
@@ -130,8 +130,8 @@ private:
 #pragma unroll
             for (int i = 0; i < kLaneElements; ++i) x[0][i] = divide(x[0][i], scale);
         }
-        store_floats<1>(side.cache, guard(stored), page, slot * side.token_stride + head * side.head_stride + element,
-                        0, x);
+        const int64_t start = slot * side.token_stride + head * side.head_stride;
+        store_floats_until<1>(start + side.head_dim, side.cache, guard(stored), page, start + element, 0, x);
     }
 };
 

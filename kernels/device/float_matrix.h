@@ -87,14 +87,14 @@ ADZE_DEVICE void fetch_as(const FloatMatrix& m, int64_t index, int64_t remaining
     }
 }
 
-// Fetches the kCount vectors at columns column, column + step, ... of a row. Elements beyond the row, and all where not
-// `inside`, are zero and not read.
+// Fetches the kCount vectors at columns column, column + step, ... of a row. Elements from column `end` on, and all where
+// not `inside`, are zero and not read.
 template <int kCount>
-ADZE_DEVICE FloatFetch<kCount> fetch_floats(const FloatMatrix& m, bool inside, int64_t row, int64_t column,
-                                            int64_t step = 0) {
+ADZE_DEVICE FloatFetch<kCount> fetch_floats_until(int64_t end, const FloatMatrix& m, bool inside, int64_t row,
+                                                  int64_t column, int64_t step = 0) {
     FloatFetch<kCount> out;
     const int64_t index = row * m.tensor.row_stride + column;
-    const int64_t remaining = inside ? m.tensor.columns - column : -(int64_t{1} << 40);
+    const int64_t remaining = inside ? end - column : -(int64_t{1} << 40);
     if (m.tensor.dtype == ADZE_DTYPE_F32) {
         fetch_as<float>(m, index, remaining, step, out);
     } else if (m.tensor.dtype == ADZE_DTYPE_F16) {
@@ -103,6 +103,11 @@ ADZE_DEVICE FloatFetch<kCount> fetch_floats(const FloatMatrix& m, bool inside, i
         fetch_as<bf16>(m, index, remaining, step, out);
     }
     return out;
+}
+template <int kCount>
+ADZE_DEVICE FloatFetch<kCount> fetch_floats(const FloatMatrix& m, bool inside, int64_t row, int64_t column,
+                                            int64_t step = 0) {
+    return fetch_floats_until<kCount>(m.tensor.columns, m, inside, row, column, step);
 }
 
 template <class T, int kCount>
@@ -148,13 +153,13 @@ ADZE_DEVICE void store_halves_as(const FloatMatrix& m, int64_t index, int64_t re
     }
 }
 
-// Stores the kCount vectors at columns column, column + step, ... of a row, each element rounded once. Elements beyond
-// the row, and all where not `inside`, are not written.
+// Stores the kCount vectors at columns column, column + step, ... of a row, each element rounded once. Elements from
+// column `end` on, and all where not `inside`, are not written.
 template <int kCount>
-ADZE_DEVICE void store_floats(const FloatMatrix& m, bool inside, int64_t row, int64_t column, int64_t step,
-                              const float (&values)[kCount][kLaneElements]) {
+ADZE_DEVICE void store_floats_until(int64_t end, const FloatMatrix& m, bool inside, int64_t row, int64_t column,
+                                    int64_t step, const float (&values)[kCount][kLaneElements]) {
     const int64_t index = row * m.tensor.row_stride + column;
-    const int64_t remaining = inside ? m.tensor.columns - column : -(int64_t{1} << 40);
+    const int64_t remaining = inside ? end - column : -(int64_t{1} << 40);
     if (m.tensor.dtype == ADZE_DTYPE_F16) return store_halves_as<f16>(m, index, remaining, step, values);
     if (m.tensor.dtype == ADZE_DTYPE_BF16) return store_halves_as<bf16>(m, index, remaining, step, values);
     const Global<float> memory(m.tensor);
@@ -173,6 +178,12 @@ ADZE_DEVICE void store_floats(const FloatMatrix& m, bool inside, int64_t row, in
         store_chunk<float>(memory, m.aligned, index + from, remaining - from, chunk[0]);
         store_chunk<float>(memory, m.aligned, index + from + kLaneElements, remaining - from - kLaneElements, chunk[1]);
     }
+}
+
+template <int kCount>
+ADZE_DEVICE void store_floats(const FloatMatrix& m, bool inside, int64_t row, int64_t column, int64_t step,
+                              const float (&values)[kCount][kLaneElements]) {
+    store_floats_until<kCount>(m.tensor.columns, m, inside, row, column, step, values);
 }
 
 }  // namespace ADZE_TARGET
