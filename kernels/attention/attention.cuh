@@ -83,7 +83,8 @@ struct AttentionItem {
     int head, group, window;
     bool causal;
 
-    ADZE_DEVICE AttentionItem(const AttentionKernelParams& p, const AttentionCounts& counts) {
+    ADZE_DEVICE explicit AttentionItem(const AttentionKernelParams& p) {
+        const auto counts = load_struct(p.plan.counts, 1, 0);
         work = load_struct(p.plan.work, counts.num_work, block_index().x);
         const Global<const int32_t> qo_indptr(p.plan.qo_indptr, counts.num_sequences + 1);
         first_token = qo_indptr.load(work.sequence);
@@ -91,7 +92,7 @@ struct AttentionItem {
         past = kv_len - (qo_indptr.load(work.sequence + 1) - first_token);
         first_page = Global<const int32_t>(p.plan.kv_indptr, counts.num_sequences + 1).load(work.sequence);
         head = static_cast<int>(block_index().y);
-        group = p.shape.group();
+        group = p.shape.num_q_heads / p.shape.num_kv_heads;
         rows = int64_t{work.q_end - work.q_begin} * group;
         window = p.shape.window;
         causal = p.shape.causal;
@@ -108,35 +109,49 @@ struct AttentionItem {
     }
 };
 
-// Where the keys of a tile are, for both caches: made by a few threads for all.
+// Where the keys of two tiles are, for both caches: thread i makes the entry of a tile's key i for all.
 template <int kTileKeys>
 struct KeyTable {
     Shared<int64_t> k_offset, v_offset;  // of the token's vector, -1: no row of the block sees it
     Shared<float> k_scale, v_scale;
 
-    static constexpr int64_t kBytes = int64_t{kTileKeys} * 24;
+    static constexpr int kEntries = 2 * kTileKeys;
+    static constexpr int64_t kBytes = int64_t{kEntries} * 24;
 
     ADZE_DEVICE static KeyTable take(SharedArena& arena) {
-        return {arena.take<int64_t>(kTileKeys), arena.take<int64_t>(kTileKeys), arena.take<float>(kTileKeys),
-                arena.take<float>(kTileKeys)};
+        return {arena.take<int64_t>(kEntries), arena.take<int64_t>(kEntries), arena.take<float>(kEntries),
+                arena.take<float>(kEntries)};
     }
 
-    ADZE_DEVICE void fill(const AttentionKernelParams& p, const AttentionItem& item, int64_t tile, int64_t low,
-                          int64_t high) const {
-        const int i = thread_index();
-        if (i >= kTileKeys) return;
-        const int64_t position = tile + i;
-        int64_t page = 0, slot = 0;
-        const bool inside = guard(position >= low && position < high);
-        if (inside) {
-            const Global<const int32_t> pages(p.kv_indices);
-            page = pages.load(item.first_page + position / p.shape.page_size);
-            slot = position % p.shape.page_size;
+    // A thread's key in the tile that is next to fill.
+    struct Cursor {
+        int64_t position;
+        int32_t page, slot;  // page of the sequence, token in it
+
+        ADZE_DEVICE Cursor(int64_t tile, int32_t page_size)
+            : position(tile + thread_index()),
+              page(static_cast<int32_t>(position / page_size)),
+              slot(static_cast<int32_t>(position % page_size)) {}
+        ADZE_DEVICE void advance(int32_t page_size) {
+            position += kTileKeys;
+            page += kTileKeys / page_size;
+            slot += kTileKeys % page_size;
+            if (slot >= page_size) ++page, slot -= page_size;
         }
-        k_offset.store(i, inside ? offset(p.k, page, slot, item.head) : -1);
-        v_offset.store(i, inside ? offset(p.v, page, slot, item.head) : -1);
-        if (p.k.scales != nullptr) k_scale.store(i, inside ? scale(p, p.k, page, slot, item.head) : 0.0f);
-        if (p.v.scales != nullptr) v_scale.store(i, inside ? scale(p, p.v, page, slot, item.head) : 0.0f);
+    };
+
+    // Fills the tile whose entries begin at `first`; keys outside [low, high) are left out.
+    ADZE_DEVICE void fill(const AttentionKernelParams& p, int first, Cursor& at, int64_t first_page, int64_t low,
+                          int64_t high) const {
+        if (thread_index() >= kTileKeys) return;
+        const int i = first + thread_index(), head = static_cast<int>(block_index().y);
+        const bool inside = guard(at.position >= low && at.position < high);
+        const int64_t page = inside ? Global<const int32_t>(p.kv_indices).load(first_page + at.page) : 0;
+        k_offset.store(i, inside ? offset(p.k, page, at.slot, head) : -1);
+        v_offset.store(i, inside ? offset(p.v, page, at.slot, head) : -1);
+        if (p.k.scales != nullptr) k_scale.store(i, inside ? scale(p, p.k, page, at.slot, head) : 0.0f);
+        if (p.v.scales != nullptr) v_scale.store(i, inside ? scale(p, p.v, page, at.slot, head) : 0.0f);
+        at.advance(p.shape.page_size);
     }
 
 private:
@@ -193,12 +208,13 @@ struct Attention {
     static_assert(kThreads >= kTileKeys && kWarpRows == 16);
     using TileQ = SharedTile<T, kRows, kDim>;
     using TileKv = SharedTile<T, kTileKeys, kDim>;
+    using Table = KeyTable<kTileKeys>;
     using TileO = ResultTile<kWarpRows, 64>;  // of a warp, at the end
 
     static constexpr int64_t shared_bytes(int q_parts, int warps = kWarps) {
         int64_t bytes = add_shared(0, int64_t{2} * TileKv::kElements * 2, TileKv::kAlignment);
         bytes = add_shared(bytes, int64_t{q_parts} * warps * kWarpRows * kDim * 2, TileQ::kAlignment);
-        return bytes + 2 * KeyTable<kTileKeys>::kBytes + warps * kWarpRows * 4;
+        return bytes + Table::kBytes + warps * kWarpRows * 4;
     }
     static_assert(int64_t{kWarps} * TileO::kElements * 4 <= shared_bytes(1));
 
@@ -209,70 +225,76 @@ struct Attention {
     static constexpr int kSlots = C::kRows;
     // p is at most 1; times this, all of f16's 22 bits are there for p down to 2^-17.
     static constexpr float kWeightUnit = std::is_same_v<T, f16> ? 16384.0f : 1.0f;
+    static constexpr bool kHasUnits = std::is_same_v<T, f16>;  // rows of q are scaled
     static constexpr float kSmallestUnit = 1.17549435e-38f;
 
     // What a lane knows of its rows.
     struct Rows {
-        int64_t begin[kSlots], end[kSlots];  // keys that they see
+        int64_t position[kSlots];  // of the query in its sequence
         float maximum[kSlots], total[kSlots], rescale[kSlots];
-        float unit[kSlots];        // f16: what q was divided by
         float value_unit[kSlots];  // f16 with scales by token: what the weights were divided by
     };
 
-    ADZE_DEVICE static void run(const Params& p) {
-        const auto counts = load_struct(p.plan.counts, 1, 0);
-        if (static_cast<int64_t>(block_index().x) >= counts.num_work) return;
-        const AttentionItem item(p, counts);
-        const int64_t first_row = int64_t{block_index().z} * kRows;
-        if (first_row >= item.rows) return;
+    // The keys that any of a warp's rows sees, and what bounds those of all rows.
+    struct Limits {
+        int64_t low = 0, high = 0, begin, end;
 
+        ADZE_DEVICE Limits(const AttentionItem& item, int64_t warp_row)
+            : begin(item.work.kv_begin), end(least(item.work.kv_end, item.kv_len)) {
+            if (warp_row >= item.rows) return;
+            low = item.visible_begin(warp_row);
+            high = item.visible_end(least(warp_row + kWarpRows, item.rows) - 1);
+        }
+    };
+
+    ADZE_DEVICE static void run(const Params& p) {
+        if (static_cast<int64_t>(block_index().x) >= load_struct(p.plan.counts, 1, 0).num_work) return;
+        const int64_t first_row = int64_t{block_index().z} * kRows, warp_row = first_row + warp_index() * kWarpRows;
+        const AttentionItem item(p);
+        if (first_row >= item.rows) return;
         SharedArena arena;
         const TileKv keys{arena.take<T>(TileKv::kElements, TileKv::kAlignment)};
         const TileKv values{arena.take<T>(TileKv::kElements, TileKv::kAlignment)};
         const Shared<T> queries = arena.take<T>(p.q_parts * TileQ::kElements, TileQ::kAlignment);
-        const KeyTable<kTileKeys> even = KeyTable<kTileKeys>::take(arena), odd = KeyTable<kTileKeys>::take(arena);
+        const Table table = Table::take(arena);
         const Shared<float> units = arena.take<float>(kRows);
 
         const int64_t low = item.visible_begin(first_row);
         const int64_t high = item.visible_end(least(first_row + kRows, item.rows) - 1);
-        const int64_t warp_row = first_row + warp_index() * kWarpRows;
-        const bool has_rows = warp_row < item.rows;
-        const int64_t warp_low = has_rows ? item.visible_begin(warp_row) : 0;
-        const int64_t warp_high = has_rows ? item.visible_end(least(warp_row + kWarpRows, item.rows) - 1) : 0;
-
-        C sums[kDimTiles];
-        const int64_t first_tile = low / kTileKeys * kTileKeys;
-        if (first_tile < high) even.fill(p, item, first_tile, low, high);
+        const int64_t first_tile = low / kTileKeys * kTileKeys, first_page = item.first_page;
+        typename Table::Cursor cursor(first_tile, p.shape.page_size);
+        if (first_tile < high) table.fill(p, 0, cursor, first_page, low, high);
         load_queries(p, item, warp_row, queries, units);
         sync_block();
-        Rows rows = start_rows(item, warp_row, units);
-        if (first_tile < high) load_tile(p, p.k, p.shape.head_dim_qk, even.k_offset, keys);
+        Rows rows = start_rows(item, warp_row);
+        const Limits limits(item, warp_row);
+        if (first_tile < high) load_tile(p, p.k, p.shape.head_dim_qk, table.k_offset, 0, keys);
         commit_copies();
 
-        bool is_odd = false;
-        for (int64_t tile = first_tile; tile < high; tile += kTileKeys, is_odd = !is_odd) {
-            const KeyTable<kTileKeys>& table = is_odd ? odd : even;
-            const KeyTable<kTileKeys>& next = is_odd ? even : odd;
-            const bool sees = warp_low < tile + kTileKeys && tile < warp_high;
+        C sums[kDimTiles];
+        int now = 0, next = kTileKeys;  // entries of this tile and of the next one
+        for (int64_t tile = first_tile; tile < high; tile += kTileKeys) {
+            const bool sees = limits.low < tile + kTileKeys && tile < limits.high;
             wait_copies<0>();
             sync_block();  // K is here, and nobody reads the last V
-            load_tile(p, p.v, p.shape.head_dim_v, table.v_offset, values);
+            load_tile(p, p.v, p.shape.head_dim_v, table.v_offset, now, values);
             commit_copies();
-            if (tile + kTileKeys < high) next.fill(p, item, tile + kTileKeys, low, high);
+            if (tile + kTileKeys < high) table.fill(p, next, cursor, first_page, low, high);
             C scores[kKeyTiles];
             if (sees) {
                 multiply_keys(p, queries, keys, scores);
-                mask_scores(p, tile, table, rows, scores);
-                weigh(p, table, rows, scores);
+                mask_scores(p, tile, limits, table, now, units, rows, scores);
+                weigh(p, table, now, rows, scores);
             }
             wait_copies<0>();
             sync_block();  // V is here, and nobody reads K
-            if (tile + kTileKeys < high) load_tile(p, p.k, p.shape.head_dim_qk, next.k_offset, keys);
+            if (tile + kTileKeys < high) load_tile(p, p.k, p.shape.head_dim_qk, table.k_offset, next, keys);
             commit_copies();
             if (sees) multiply_values(p, values, rows, scores, sums);
+            now = kTileKeys - now, next = kTileKeys - next;
         }
         sync_block();
-        write(p, item, warp_row, rows, sums);
+        write(p, AttentionItem(p), warp_row, rows, sums);
     }
 
 private:
@@ -289,7 +311,7 @@ private:
             float x[kChunk];
             load_row(p.q, item.first_token + item.token(row), item.q_head(row) * p.shape.head_dim_qk + column, inside,
                      x);
-            const float unit = std::is_same_v<T, f16> && p.q_parts > 1 ? normalise(x) : 1.0f;
+            const float unit = kHasUnits && p.q_parts > 1 ? normalise(x) : 1.0f;
             const int shared_row = warp_index() * kWarpRows + i;
             if (column == 0) units.store(shared_row, unit);
             store_parts(x, p.q_parts, queries, shared_row, column);
@@ -332,17 +354,15 @@ private:
         }
     }
 
-    ADZE_DEVICE static Rows start_rows(const AttentionItem& item, int64_t warp_row, const Shared<float>& units) {
+    // Rows beyond the item's are computed as its last one, and not written.
+    ADZE_DEVICE static Rows start_rows(const AttentionItem& item, int64_t warp_row) {
         Rows rows;
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) {
-            const int64_t row = warp_row + C::slot_row(s);
-            const bool inside = row < item.rows;
-            rows.begin[s] = inside ? item.visible_begin(row) : 0;
-            rows.end[s] = inside ? item.visible_end(row) : 0;
+            rows.position[s] = item.past + item.token(least(warp_row + C::slot_row(s), item.rows - 1));
             rows.maximum[s] = -infinity();
             rows.total[s] = 0.0f;
-            rows.unit[s] = units.load(warp_index() * kWarpRows + C::slot_row(s));
+            rows.rescale[s] = 1.0f;
             rows.value_unit[s] = kSmallestUnit;
         }
         return rows;
@@ -350,7 +370,7 @@ private:
 
     // The vectors of a tile's tokens; zeros where no row sees them, so that nothing but numbers is multiplied.
     ADZE_DEVICE static void load_tile(const Params& p, const adze_kv_cache& cache, int head_dim,
-                                      const Shared<int64_t>& offsets, const TileKv& tile) {
+                                      const Shared<int64_t>& offsets, int first, const TileKv& tile) {
         const Global<const T> memory = cache_memory<T>(cache, p.shape, head_dim);
         const bool aligned = memory.aligned(16, cache.page_stride) && memory.aligned(16, cache.token_stride) &&
                              memory.aligned(16, cache.head_stride);
@@ -358,7 +378,7 @@ private:
         for (int i = thread_index(); i < kTileKeys * kChunks; i += kThreads) {
             const int row = i / kChunks, column = i % kChunks * kChunk;
             if (column >= head_dim) continue;
-            const int64_t offset = offsets.load(row);
+            const int64_t offset = offsets.load(first + row);
             const bool inside = guard(offset >= 0);
             const int64_t index = inside ? offset + column : 0;
             if (aligned || !inside) {
@@ -377,9 +397,7 @@ private:
         const int row = warp_index() * kWarpRows;
         if (p.q_parts == 1) {
             const TileQ q{queries.slice(0, TileQ::kElements)};
-#pragma unroll
-            for (int step = 0; step < kDimSteps; ++step) {
-                if (step * M::kK >= p.shape.head_dim_qk) continue;
+            for (int step = 0; step * M::kK < p.shape.head_dim_qk; ++step) {
                 const auto a = load_a<M>(q, row, step * M::kK);
 #pragma unroll
                 for (int n = 0; n < kKeyTiles; ++n) mma<M>(scores[n], a, load_b<M>(keys, n * M::kN, step * M::kK));
@@ -410,13 +428,19 @@ private:
     }
 
     // Sums of products to logits; -inf where a row does not see the key.
-    ADZE_DEVICE static void mask_scores(const Params& p, int64_t tile, const KeyTable<kTileKeys>& table,
-                                        const Rows& rows, C (&scores)[kKeyTiles]) {
-        int begin[kSlots], end[kSlots];
+    ADZE_DEVICE static void mask_scores(const Params& p, int64_t tile, const Limits& limits, const Table& table,
+                                        int first, const Shared<float>& units, const Rows& rows,
+                                        C (&scores)[kKeyTiles]) {
+        int begin[kSlots], end[kSlots];  // keys of the tile
+        float unit[kSlots];
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) {
-            begin[s] = static_cast<int>(least(most(rows.begin[s] - tile, 0), kTileKeys));
-            end[s] = static_cast<int>(most(least(rows.end[s] - tile, kTileKeys), 0));
+            const int64_t position = rows.position[s];
+            const int64_t seen_from = p.shape.window == 0 ? limits.begin : most(limits.begin, position - p.shape.window + 1);
+            const int64_t seen_to = p.shape.causal ? least(limits.end, position + 1) : limits.end;
+            begin[s] = static_cast<int>(least(most(seen_from - tile, 0), kTileKeys));
+            end[s] = static_cast<int>(most(least(seen_to - tile, kTileKeys), 0));
+            if constexpr (kHasUnits) unit[s] = units.load(warp_index() * kWarpRows + C::slot_row(s));
         }
 #pragma unroll
         for (int n = 0; n < kKeyTiles; ++n) {
@@ -424,8 +448,8 @@ private:
             for (int i = 0; i < C::kCount; ++i) {
                 const int key = n * M::kN + C::column(i), s = C::slot(i);
                 float& score = scores[n].value[i];
-                score *= rows.unit[s];
-                if (p.k.scales != nullptr) score *= table.k_scale.load(key);
+                if constexpr (kHasUnits) score *= unit[s];
+                if (p.k.scales != nullptr) score *= table.k_scale.load(first + key);
                 score *= p.shape.softmax_scale;
                 if (key < begin[s] || key >= end[s]) score = -infinity();
             }
@@ -433,8 +457,7 @@ private:
     }
 
     // Logits to weights, exp(logit - maximum) times the value's scale; the rows' maxima and totals follow.
-    ADZE_DEVICE static void weigh(const Params& p, const KeyTable<kTileKeys>& table, Rows& rows,
-                                  C (&scores)[kKeyTiles]) {
+    ADZE_DEVICE static void weigh(const Params& p, const Table& table, int first, Rows& rows, C (&scores)[kKeyTiles]) {
         float shift[kSlots], tile_total[kSlots];
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) {
@@ -465,20 +488,21 @@ private:
         }
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) rows.total[s] = fma(rows.total[s], rows.rescale[s], tile_total[s]);
-        if (has_token_scales(p.v)) apply_value_scales(table, rows, scores);
+        if (has_token_scales(p.v)) apply_value_scales(table, first, rows, scores);
     }
 
     ADZE_DEVICE static bool has_token_scales(const adze_kv_cache& v) {
         return v.scales != nullptr && (v.scale_page_stride != 0 || v.scale_token_stride != 0);
     }
 
-    ADZE_DEVICE static void apply_value_scales(const KeyTable<kTileKeys>& table, Rows& rows, C (&scores)[kKeyTiles]) {
+    ADZE_DEVICE static void apply_value_scales(const Table& table, int first, Rows& rows,
+                                               C (&scores)[kKeyTiles]) {
 #pragma unroll
         for (int n = 0; n < kKeyTiles; ++n) {
 #pragma unroll
             for (int i = 0; i < C::kCount; ++i) {
                 // A key that is not seen has no weight, whatever its scale.
-                if (scores[n].value[i] != 0.0f) scores[n].value[i] *= table.v_scale.load(n * M::kN + C::column(i));
+                if (scores[n].value[i] != 0.0f) scores[n].value[i] *= table.v_scale.load(first + n * M::kN + C::column(i));
             }
         }
         if constexpr (std::is_same_v<T, f16>) {

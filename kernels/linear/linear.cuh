@@ -344,7 +344,7 @@ private:
     }
 
     ADZE_DEVICE static void multiply(const TileX& x, const TileW& w, float (&sums)[kRows][kColumns]) {
-#pragma unroll
+#pragma unroll 2
         for (int k = 0; k < kDepth; k += kVectorK) {
             Vec<float, kVectorK> a[kRows], b[kColumns];
 #pragma unroll
