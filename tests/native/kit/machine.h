@@ -76,29 +76,26 @@ inline Stream make_stream(adze_context* context) {
 /// A context, a stream and a generator. An instruction set that this machine or build lacks is a visible skip.
 class OnMachine : public testing::TestWithParam<Machine> {
 protected:
-    void SetUp() override {
+    OnMachine() {
         const adze_context_desc desc = describe(GetParam());
         adze_context* raw = nullptr;
-        const adze_status status = adze_context_create(&desc, &raw);
-        if (status == ADZE_ERROR_UNAVAILABLE || status == ADZE_ERROR_NOT_SUPPORTED) GTEST_SKIP() << adze_last_error();
-        ASSERT_EQ(status, ADZE_OK) << adze_last_error();
+        status_ = adze_context_create(&desc, &raw);
+        if (status_ != ADZE_OK) return;
         context = Context(raw);
         stream = make_stream(context);
     }
-
+    void SetUp() override {
+        if (status_ == ADZE_ERROR_UNAVAILABLE || status_ == ADZE_ERROR_NOT_SUPPORTED) GTEST_SKIP() << adze_last_error();
+        ASSERT_EQ(status_, ADZE_OK) << adze_last_error();
+    }
     bool on_cpu() const { return GetParam().backend == ADZE_BACKEND_CPU; }
 
     Context context;
     Stream stream;
     Random random = Random::of_this_test();
-};
 
-/// The same on the default machine, for what does not depend on it.
-class OnCpu : public testing::Test {
-protected:
-    Context context = make_context({ADZE_CPU_ISA_AUTO, 2});
-    Stream stream = make_stream(context);
-    Random random = Random::of_this_test();
+private:
+    adze_status status_;
 };
 
 inline const std::vector<Machine> kMachines{{ADZE_CPU_ISA_PORTABLE, 1}, {ADZE_CPU_ISA_PORTABLE, 3},
@@ -107,6 +104,12 @@ inline const std::vector<Machine> kMachines{{ADZE_CPU_ISA_PORTABLE, 1}, {ADZE_CP
 
 #define ADZE_ON_EACH_CPU(suite)                                             \
     INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::ValuesIn(kit::kMachines), \
+                             [](const auto& info) { return kit::name_of(info.param); })
+/// The cpu once, for what does not depend on its instruction set, and every GPU device.
+#define ADZE_ON_EACH_BACKEND(suite)                                                           \
+    INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::Values(kit::Machine{ADZE_CPU_ISA_AUTO, 2}), \
+                             [](const auto& info) { return kit::name_of(info.param); });      \
+    INSTANTIATE_TEST_SUITE_P(Gpu, suite, testing::ValuesIn(kit::gpu_machines()),              \
                              [](const auto& info) { return kit::name_of(info.param); })
 #define ADZE_ON_EACH_MACHINE(suite)                                              \
     ADZE_ON_EACH_CPU(suite);                                                     \
