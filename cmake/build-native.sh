@@ -13,6 +13,8 @@ preset=$1 target=$2 stamp=$3
 cd "$(dirname "$0")/.."
 folder=build/$preset
 log=$folder/native.log
+product=libadze.so
+[ "$preset" != sim ] || product=libadze_sim.so
 
 fail() {
     echo "$1"
@@ -24,13 +26,13 @@ has() {
 }
 
 check_tools() {
-    has cmake || fail "CMake 3.25 or newer is needed to build libadze.so and is not installed (Debian, Ubuntu: apt-get install cmake)"
+    has cmake || fail "CMake 3.25 or newer is needed to build $product and is not installed (Debian, Ubuntu: apt-get install cmake)"
     version=$(cmake --version | sed -n '1s/[^0-9]*\([0-9]*\.[0-9]*\).*/\1/p')
     [ "${version%.*}" -gt 3 ] || [ "${version#*.}" -ge 25 ] ||
-        fail "CMake 3.25 or newer is needed to build libadze.so; this is $version (pip install cmake has a newer one)"
-    has ninja || has make || fail "Ninja or Make is needed to build libadze.so and neither is installed (Debian, Ubuntu: apt-get install ninja-build)"
+        fail "CMake 3.25 or newer is needed to build $product; this is $version (pip install cmake has a newer one)"
+    has ninja || has make || fail "Ninja or Make is needed to build $product and neither is installed (Debian, Ubuntu: apt-get install ninja-build)"
     has "${CXX:-c++}" || has g++ || has clang++ ||
-        fail "A C++20 compiler is needed to build libadze.so and none is installed (Debian, Ubuntu: apt-get install g++)"
+        fail "A C++20 compiler is needed to build $product and none is installed (Debian, Ubuntu: apt-get install g++)"
 }
 
 # MSBuild swallows what its tools print. The nearest ancestor that is not one of MSBuild's worker nodes and has another
@@ -73,17 +75,22 @@ configure() {
     if [ -f "$folder/CMakeCache.txt" ] && { [ -f "$folder/build.ninja" ] || [ -f "$folder/Makefile" ]; }; then
         # Whoever installs GoogleTest after having been told to should not have to know about CMake's cache.
         [ "$target" = all ] && lacks_googletest || return 0
-        cmake --preset "$preset"
-    elif has ninja; then
-        cmake --preset "$preset" --fresh -G Ninja
+        cmake "$folder"
+        return
+    fi
+    generator="Unix Makefiles"
+    ! has ninja || generator=Ninja
+    # Of GPU code only what this machine runs: a person waits.
+    if [ "$preset" = cuda ]; then
+        cmake --preset cuda --fresh -G "$generator" -DCMAKE_CUDA_ARCHITECTURES=native
     else
-        cmake --preset "$preset" --fresh -G "Unix Makefiles"
+        cmake --preset "$preset" --fresh -G "$generator"
     fi
 }
 
 # "[12/80] ..." of Ninja and "[ 15%] ..." of Make become a line for each tenth.
 show_progress() {
-    awk -v what="adze: building libadze.so with CMake (preset $preset)" '
+    awk -v what="adze: building $product with CMake (preset $preset)" '
         /^\[ *[0-9]+\/[0-9]+\]/ { split(substr($0, 2), n, "[/\\]]"); share = int(100 * n[1] / n[2]) }
         /^\[ *[0-9]+%\] Building/ { split(substr($0, 2), n, "%"); share = n[1] + 0 }
         share > 0 && !started { print what; started = 1 }

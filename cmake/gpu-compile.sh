@@ -17,9 +17,10 @@ begun=$(date +%s%N)
 code=$?
 cat "$log" >&2
 [ "$code" = 0 ] || exit "$code"
-[ -z "$object" ] || echo $((($(date +%s%N) - begun) / 1000000)) >"$object.ms"
+milliseconds=$((($(date +%s%N) - begun) / 1000000))
 if grep -q '(C75[0-9][0-9])' "$log"; then
     echo "error: ptxas gives performance away, see above" >&2
     rm -f "$object"
     exit 1
 fi
+[ -z "$object" ] || echo "$milliseconds" >"$object.ms"

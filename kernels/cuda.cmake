@@ -2,6 +2,12 @@
 
 include(${PROJECT_SOURCE_DIR}/cmake/FindNvcc.cmake)
 enable_language(CUDA)
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.4)
+  message(FATAL_ERROR "CUDA 12.4 or newer is needed; ${CMAKE_CUDA_COMPILER} is ${CMAKE_CUDA_COMPILER_VERSION}")
+endif()
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)  # CMake 3.25.1 does not know that nvcc 12 has C++20
+endif()
 set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
@@ -37,7 +43,8 @@ find_package(CUDAToolkit REQUIRED)
 file(GLOB layer_sources CONFIGURE_DEPENDS device/cuda/*.cu)
 add_library(adze_cuda_kernels OBJECT ${gpu_sources} ${layer_sources})
 target_link_libraries(adze_cuda_kernels PRIVATE adze_interface)
-target_compile_options(adze_cuda_kernels PRIVATE -Xptxas=--warning-as-error --expt-relaxed-constexpr -lineinfo)
+# Contraction only where fma() is written, as on every backend: else a result could depend on the tile that computed it.
+target_compile_options(adze_cuda_kernels PRIVATE -Xptxas=--warning-as-error -fmad=false --expt-relaxed-constexpr -lineinfo)
 set_target_properties(adze_cuda_kernels PROPERTIES CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/gpu-compile.sh)
 
 add_library(adze_cuda OBJECT runtime/cuda_backend.cpp device/cuda/driver.cpp ${device_sources})

@@ -16,6 +16,7 @@ target_compile_options(adze_hip_kernels PRIVATE -x hip ${offload} -O3 -fno-math-
 set_target_properties(adze_hip_kernels PROPERTIES CXX_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/gpu-compile.sh)
 
 add_plugin(hip runtime/hip_backend.cpp ${device_sources} $<TARGET_OBJECTS:adze_hip_kernels>)
-target_compile_options(adze_hip PRIVATE -x c++)
+# With an architecture named, hipcc does not look for the machine's own.
+target_compile_options(adze_hip PRIVATE -x c++ ${offload} -Wno-unused-command-line-argument)
 target_compile_definitions(adze_hip PRIVATE __HIP_PLATFORM_AMD__ ADZE_GPU_ARCHITECTURES="${hip_architectures}")
-target_link_options(adze_hip PRIVATE --hip-link)
+target_link_options(adze_hip PRIVATE --hip-link ${offload})

@@ -61,7 +61,7 @@ struct AttentionShape {
     float softmax_scale;
     int32_t max_sequences;
     int64_t max_q_tokens, max_kv_pages;
-    int32_t group() const { return num_q_heads / num_kv_heads; }
+    constexpr int32_t group() const { return num_q_heads / num_kv_heads; }
 };
 
 struct AttentionPlan {

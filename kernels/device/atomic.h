@@ -17,7 +17,8 @@ ADZE_DEVICE T atomic_add(const Shared<T>& memory, int index, T value, Site site 
 template <class T>
 ADZE_DEVICE T atomic_max(const Shared<T>& memory, int index, T value, Site site = Site::current());
 
-// For flags between blocks: a load that sees a released value also sees what was written before it.
+// For flags between blocks: a load that sees a released value also sees what this thread wrote before it, and what other
+// threads of the block wrote, each followed by fence_device and a barrier that this thread was at.
 ADZE_DEVICE uint32_t load_acquire(const Global<uint32_t>& memory, int64_t index, Site site = Site::current());
 ADZE_DEVICE void store_release(const Global<uint32_t>& memory, int64_t index, uint32_t value,
                                Site site = Site::current());

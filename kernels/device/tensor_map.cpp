@@ -1,4 +1,4 @@
-#include "device/tensor_map_desc.h"
+#include "device/tensor_map.h"
 #include "runtime/check.h"
 
 namespace adze {

@@ -6,7 +6,7 @@
 //   ::C              this thread's Acc value[kN / 2], zero when made; row(i), column(i) as in Mma's C
 //   ::A              register operand: Vec<T, kCount> value; row(i), column(i)
 //
-// Where the target has none, Wgmma is incomplete: kernels that name it are templates over T.
+// Where the target has none, A and C may be empty: kernels that use them are templates over T.
 //
 // Operands in shared memory are SharedTiles with Swizzle::k128, which wgmma reads until it has been waited for.
 // Accumulators are undefined from the call to the wait.
@@ -48,13 +48,27 @@ template <class W, class C>
 ADZE_DEVICE typename W::A as_wgmma_operand(const C& c, int first, Site site = Site::current());
 
 // The 64 bits that name an operand (PTX ISA, "Matrix descriptor format"): start address, offsets in bytes between
-// groups of 8 rows or columns, and swizzle. The simulator decodes them again.
+// repetitions of the 8-row swizzled pattern, and the swizzle, here always 128 bytes. The simulator decodes them again.
 ADZE_HOST_DEVICE constexpr uint64_t wgmma_descriptor(uint32_t shared_address, uint32_t leading_bytes,
-                                                     uint32_t stride_bytes, Swizzle swizzle) {
-    const uint64_t mode = swizzle == Swizzle::k128 ? 1 : swizzle == Swizzle::k64 ? 2 : swizzle == Swizzle::k32 ? 3 : 0;
+                                                     uint32_t stride_bytes) {
     return static_cast<uint64_t>((shared_address & 0x3ffffu) >> 4) |
            static_cast<uint64_t>((leading_bytes & 0x3ffffu) >> 4) << 16 |
-           static_cast<uint64_t>((stride_bytes & 0x3ffffu) >> 4) << 32 | mode << 62;
+           static_cast<uint64_t>((stride_bytes & 0x3ffffu) >> 4) << 32 | uint64_t{1} << 62;
+}
+constexpr uint32_t kPatternBytes = 1024;  // 8 rows of 128 bytes
+// Of a tile at `tile_address` whose rows are m or n and whose columns are k, from (row, k) on.
+template <class Tile>
+ADZE_HOST_DEVICE constexpr uint64_t operand_descriptor(uint32_t tile_address, int row, int k) {
+    constexpr int kPanelBytes = Tile::kRows * 128;
+    const int offset = k / Tile::kPanel * kPanelBytes + row * 128 + k % Tile::kPanel * 128 / Tile::kPanel;
+    return wgmma_descriptor(tile_address + static_cast<uint32_t>(offset), 16, kPatternBytes);
+}
+// Of a tile whose rows are k and whose columns are n; n is a multiple of a panel's columns.
+template <class Tile>
+ADZE_HOST_DEVICE constexpr uint64_t operand_descriptor_rows(uint32_t tile_address, int k, int n) {
+    constexpr int kPanelBytes = Tile::kRows * 128;
+    const int offset = n / Tile::kPanel * kPanelBytes + k * 128;
+    return wgmma_descriptor(tile_address + static_cast<uint32_t>(offset), kPanelBytes, kPatternBytes);
 }
 
 }  // namespace ADZE_TARGET

@@ -77,7 +77,7 @@ struct BackendTable {
 
 // What the library lends to a plug-in.
 struct HostServices {
-    [[noreturn]] void (*fail)(adze_status status, const char* message);
+    __attribute__((noreturn)) void (*fail)(adze_status status, const char* message);
 };
 
 // A plug-in exports `adze_plugin` of this type. The hash is over the texts of this header and of those that it includes

@@ -2,6 +2,7 @@
 // looked for beside libadze.so, then in ADZE_PLUGIN_PATH (folders, colon-separated), then, in a source build, in the
 // checkout's build folders.
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <mutex>
@@ -50,13 +51,15 @@ std::vector<std::string> plugin_folders(const std::string& backend) {
     return folders;
 }
 
-const BackendTable* open_plugin(const std::string& path) {
+const BackendTable* open_plugin(const std::string& path, const char* backend) {
     void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) fail(ADZE_ERROR_UNAVAILABLE, "the plug-in does not load: %s", dlerror());
     const auto* plugin = static_cast<const Plugin*>(dlsym(library, kPluginSymbol));
     if (plugin == nullptr || plugin->interface_hash != ADZE_INTERFACE_HASH) {
         dlclose(library);
-        fail(ADZE_ERROR_UNAVAILABLE, "%s is not a plug-in of this build of libadze; rebuild both", path.c_str());
+        fail(ADZE_ERROR_UNAVAILABLE,
+             "%s is not a plug-in of this build of libadze; build it again: cmake --preset %s && cmake --build --preset %s",
+             path.c_str(), backend, backend);
     }
     return plugin->open(kHostServices);
 }
@@ -69,7 +72,7 @@ const BackendTable* look_for_plugin(PluginSlot& slot, std::string& looked) {
         const std::string path = folder + "/" + slot.file;
         if (std::FILE* file = std::fopen(path.c_str(), "rb")) {
             std::fclose(file);
-            slot.table = open_plugin(path);
+            slot.table = open_plugin(path, slot.backend);
             return slot.table;
         }
         looked += (looked.empty() ? "" : ", ") + folder;
@@ -104,7 +107,9 @@ const BackendTable* find_cuda() {
 #endif
 }
 
+// HIP's runtime starts threads when it is loaded: not where the kernel driver of AMD's GPUs is missing.
 const BackendTable* find_hip() {
+    if (access("/dev/kfd", F_OK) != 0) return nullptr;
     std::string looked;
     return look_for_plugin(hip_plugin, looked);
 }

@@ -3,12 +3,11 @@
 
 #include "device/cuda/launch_stream.h"
 #include "runtime/gpu_backend.h"
-#include "runtime/gpu_code.h"
 
 namespace adze {
 
 inline namespace target_cuda {
-extern const GpuOperators gpu_operators;
+const GpuOperators& gpu_operators();  // runtime/gpu_operators.cu
 }
 
 namespace {
@@ -84,7 +83,7 @@ struct CudaApi {
     }
     static uint64_t shared_bytes(const Properties& p) { return p.sharedMemPerBlockOptin; }
     static const GpuCode* find_code(const Properties& p) { return find_cuda_code(kBuiltFor, p.major, p.minor); }
-    static const GpuOperators& operators() { return gpu_operators; }
+    static const GpuOperators& operators() { return gpu_operators(); }
 };
 
 }  // namespace

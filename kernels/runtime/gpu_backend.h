@@ -11,6 +11,7 @@
 
 #include "runtime/backend.h"
 #include "runtime/check.h"
+#include "runtime/gpu_code.h"
 #include "runtime/gpu_operators.h"
 
 namespace adze {

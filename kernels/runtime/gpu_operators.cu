@@ -20,23 +20,27 @@ void rope(LaunchStream& stream, const RopeParams& params);
 void silu_gate(LaunchStream& stream, const SiluGateParams& params);
 void sampling(LaunchStream& stream, const SamplingParams& params);
 
-extern const GpuOperators gpu_operators;
-const GpuOperators gpu_operators{
-    .weight_bytes = gpu_weight_bytes,
-    .linear_workspace = gpu_linear_workspace,
-    .attention_workspace = gpu_attention_workspace,
-    .sampling_workspace = gpu_sampling_workspace,
-    .require_attention = gpu_require_attention,
-    .pack_weight = pack_weight,
-    .linear = linear,
-    .attention = attention,
-    .kv_append = kv_append,
-    .embedding = embedding,
-    .rms_norm = rms_norm,
-    .rope = rope,
-    .silu_gate = silu_gate,
-    .sampling = sampling,
-};
+// A function: a constant would be the device's, too, for Clang, which then misses the host's functions there.
+const GpuOperators& gpu_operators();
+const GpuOperators& gpu_operators() {
+    static constexpr GpuOperators kOperators{
+        .weight_bytes = gpu_weight_bytes,
+        .linear_workspace = gpu_linear_workspace,
+        .attention_workspace = gpu_attention_workspace,
+        .sampling_workspace = gpu_sampling_workspace,
+        .require_attention = gpu_require_attention,
+        .pack_weight = pack_weight,
+        .linear = linear,
+        .attention = attention,
+        .kv_append = kv_append,
+        .embedding = embedding,
+        .rms_norm = rms_norm,
+        .rope = rope,
+        .silu_gate = silu_gate,
+        .sampling = sampling,
+    };
+    return kOperators;
+}
 
 }  // namespace ADZE_TARGET
 }  // namespace adze

@@ -3,13 +3,12 @@
 
 #include "device/hip/launch_stream.h"
 #include "runtime/gpu_backend.h"
-#include "runtime/gpu_code.h"
 #include "runtime/plugin_fail.h"
 
 namespace adze {
 
 inline namespace target_hip {
-extern const GpuOperators gpu_operators;
+const GpuOperators& gpu_operators();  // runtime/gpu_operators.cu
 }
 
 namespace {
@@ -100,7 +99,7 @@ struct HipApi {
     }
     static uint64_t shared_bytes(const Properties& p) { return p.sharedMemPerBlock; }
     static const GpuCode* find_code(const Properties& p) { return find_hip_code(kBuiltFor, architecture(p)); }
-    static const GpuOperators& operators() { return gpu_operators; }
+    static const GpuOperators& operators() { return gpu_operators(); }
 };
 
 const BackendTable* open(const HostServices& services) {

@@ -12,9 +12,9 @@
 namespace adze {
 
 // The operators of each device: the same sources, compiled once for each (kernels/sim.cmake).
-#define ADZE_DECLARE_SIM_OPERATORS(target)   \
-    inline namespace target {                \
-    extern const GpuOperators gpu_operators; \
+#define ADZE_DECLARE_SIM_OPERATORS(target) \
+    inline namespace target {              \
+    const GpuOperators& gpu_operators();   \
     }
 ADZE_DECLARE_SIM_OPERATORS(sim_sm_80)
 ADZE_DECLARE_SIM_OPERATORS(sim_sm_90a)
@@ -25,13 +25,13 @@ ADZE_DECLARE_SIM_OPERATORS(sim_sm_89)
 namespace {
 
 // In the order of the devices.
-const GpuOperators* const kOperators[sim::kNumDevices] = {&sim_sm_80::gpu_operators, &sim_sm_90a::gpu_operators,
-                                                          &sim_gfx90a::gpu_operators, &sim_sm_89::gpu_operators};
+constexpr const GpuOperators& (*kOperators[sim::kNumDevices])() = {sim_sm_80::gpu_operators, sim_sm_90a::gpu_operators,
+                                                                   sim_gfx90a::gpu_operators, sim_sm_89::gpu_operators};
 
 struct SimDeviceContext {
     static constexpr const char* kName = "sim";
     SimDeviceContext(const sim::SimDevice& device_, int threads)
-        : device(device_), operators(*kOperators[device_.index]), simulator(device_, threads) {}
+        : device(device_), operators(kOperators[device_.index]()), simulator(device_, threads) {}
     const sim::SimDevice& device;
     const GpuOperators& operators;
     sim::SimContext simulator;

@@ -60,6 +60,10 @@ internal sealed class CommonOptions
     /// <inheritdoc cref="Spell(Backend)"/>
     public static string Spell(DType dtype) => s_dtypes.First(pair => pair.Value == dtype).Key;
 
+    /// <summary>For commands that look at backends and run on none; auto is all of them.</summary>
+    public static Option<Backend> OneBackend() =>
+        Choice("--backend", s_backends, "The backend to show; auto shows all.");
+
     public static Option<string> Text(string name, string valueName, string description) =>
         new(name) { Required = true, HelpName = valueName, Description = description };
 

@@ -14,15 +14,19 @@ internal static class InfoCommand
 {
     public static Command Create(CliConsole console)
     {
+        Option<Backend> backend = CommonOptions.OneBackend();
         Option<bool> json = CommonOptions.Json();
-        Command command = new("info", "Show the library's version and build, the backends and their devices.") { json };
-        command.SetAction(result => Run(console, result.GetValue(json)));
+        Command command = new("info", "Show the library's version and build, the backends and their devices.") { backend, json };
+        command.SetAction(result => Run(console, result.GetValue(backend), result.GetValue(json)));
         return command;
     }
 
-    private static int Run(CliConsole console, bool json)
+    private static int Run(CliConsole console, Backend backend, bool json)
     {
-        BackendReport[] backends = [.. Enum.GetValues<Backend>().Where(b => b != Backend.Auto).Select(Ask)];
+        // Of several it is worth knowing which are missing; the one that was asked for has to be there.
+        BackendReport[] backends = backend == Backend.Auto
+            ? [.. Enum.GetValues<Backend>().Where(b => b != Backend.Auto).Select(AskIfThere)]
+            : [Ask(backend)];
         if (json)
         {
             console.Out.WriteLine(JsonOutput.Info(backends));
@@ -33,9 +37,9 @@ internal static class InfoCommand
         console.Out.WriteLine();
         Table table = new() { Border = TableBorder.Simple };
         table.AddColumns("backend", "device", "name", "architecture", "memory");
-        foreach ((Backend backend, DeviceInfo device) in backends.SelectMany(r => r.Devices, (r, d) => (r.Backend, d)))
+        foreach ((Backend of, DeviceInfo device) in backends.SelectMany(r => r.Devices, (r, d) => (r.Backend, d)))
         {
-            table.AddRow(new Text(CommonOptions.Spell(backend)), new Text($"{device.Device}"), new Text(device.Name),
+            table.AddRow(new Text(CommonOptions.Spell(of)), new Text($"{device.Device}"), new Text(device.Name),
                 new Text(device.Architecture), new Text(Reports.Bytes(device.MemoryBytes)));
         }
         console.Write(table);
@@ -45,17 +49,24 @@ internal static class InfoCommand
         return ExitCode.Ok;
     }
 
-    private static BackendReport Ask(Backend backend)
+    private static BackendReport AskIfThere(Backend backend)
     {
         try
         {
-            int count = AdzeLibrary.DeviceCount(backend);
-            DeviceInfo[] devices = [.. Enumerable.Range(0, count).Select(i => AdzeLibrary.GetDeviceInfo(backend, i))];
-            return new BackendReport(backend, devices, count == 0 ? "no device" : null);
+            return Ask(backend);
         }
         catch (AdzeException exception)
         {
             return new BackendReport(backend, [], exception.Message);
         }
+    }
+
+    private static BackendReport Ask(Backend backend)
+    {
+        int count = AdzeLibrary.DeviceCount(backend);
+        if (count == 0)
+            _ = AdzeLibrary.GetDeviceInfo(backend, 0); // says why
+        return new BackendReport(
+            backend, [.. Enumerable.Range(0, count).Select(i => AdzeLibrary.GetDeviceInfo(backend, i))], null);
     }
 }

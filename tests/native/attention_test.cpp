@@ -10,8 +10,8 @@ using kit::Sequence;
 class Attention : public kit::OnMachine {
 protected:
     void check(const AttentionCase& c, const std::function<double()>& value) {
-        SCOPED_TRACE(c);
         AttentionCall call(context, stream, c, random, value);
+        SCOPED_TRACE(call.c);
         call.run(stream);
         call.expect_close();
     }
@@ -115,10 +115,9 @@ TEST_P(Attention, ExactWhenOneKeyIsVisible) {
         for (int s = 0; s < 3; ++s) {
             for (int64_t i = 0; i < call.paging.qo_len(s); ++i) {
                 const auto [page, slot] = call.paging.find(s, call.paging.kv_len(s) - call.paging.qo_len(s) + i);
-                for (int h = 0; h < 6; ++h) {
-                    for (int e = 0; e < 40; ++e) {
-                        ASSERT_EQ(call.o.at(call.paging.qo_indptr[s] + i, h * 40 + e), call.v.at(page, slot, h / 2, e));
-                    }
+                const int dim = call.c.shape.dim_v;
+                for (int c = 0; c < 6 * dim; ++c) {
+                    ASSERT_EQ(call.o.at(call.paging.qo_indptr[s] + i, c), call.v.at(page, slot, c / dim / 2, c % dim));
                 }
             }
         }
@@ -151,7 +150,7 @@ TEST_P(Attention, QueriesBeyondTheCacheSeeNothing) {
     call.expect_close();
     for (int64_t row : {0, 1, 2, 5, 6}) {
         for (int h = 0; h < 2; ++h) EXPECT_EQ(call.lse.at(row, h), -HUGE_VAL) << row;
-        for (int e = 0; e < 32; ++e) EXPECT_EQ(call.o.at(row, e), 0) << row;
+        for (int64_t c = 0; c < call.o.columns(); ++c) EXPECT_EQ(call.o.at(row, c), 0) << row;
     }
     check({.sequences = {{5, 2}, {2, 0}, {7, 6}}, .shape = {2, 1, 16, 16, false}});
     check({.sequences = {{5, 2}, {2, 0}, {7, 6}}, .shape = {2, 1, 16, 16, false, 2}});
@@ -198,13 +197,13 @@ TEST_P(Attention, AdversarialLogits) {
     const auto with_logits = [&](const std::function<double(int64_t)>& logit) {
         AttentionCall call(context, stream, {.sequences = sequences, .shape = shape}, random, kit::normal(random));
         for (int64_t r = 0; r < call.paging.tokens(); ++r) {
-            for (int i = 0; i < 16; ++i) call.q.set(r, i, i % 8 == 0 ? 1 : 0);
+            for (int i = 0; i < call.q.columns(); ++i) call.q.set(r, i, i % call.c.shape.dim_qk == 0 ? 1 : 0);
         }
         for (int s = 0; s < 3; ++s) {
             for (int64_t t = 0; t < call.paging.kv_len(s); ++t) {
                 const auto [page, slot] = call.paging.find(s, t);
                 const double value = logit(t);
-                for (int e = 0; e < 8; ++e) {
+                for (int e = 0; e < call.c.shape.dim_qk; ++e) {
                     call.k.elements.set(0, call.k.offset(page, slot, 0, e), e ? 0 : value);
                     // A weight of exactly 0 leaves nothing of the largest value.
                     if (value == -HUGE_VAL) call.v.elements.set(0, call.v.offset(page, slot, 0, e), 1e30);
@@ -253,7 +252,7 @@ TEST_P(Attention, NanOfOneSequenceStaysThere) {
     for (int64_t row = 0; row < 6; ++row) {
         for (int h = 0; h < 4; ++h) {
             const bool bad = row >= 2 && row < 5 && h >= 2;
-            EXPECT_EQ(std::isnan(call.o.at(row, h * 16)), bad) << row << ' ' << h;
+            EXPECT_EQ(std::isnan(call.o.at(row, h * call.c.shape.dim_v)), bad) << row << ' ' << h;
             EXPECT_EQ(std::isnan(call.lse.at(row, h)), bad) << row << ' ' << h;
         }
     }
@@ -341,17 +340,20 @@ TEST_P(Attention, OffsetsBeyondTwoToThe31) {
     constexpr int64_t stride = (int64_t{1} << 29) + 8;
     const int64_t pages = call.k.num_pages;
     ASSERT_GT((pages - 1) * stride, int64_t{1} << 31);
-    const kit::Sparse k(size_t(pages * stride) * 4), v(size_t(pages * stride) * 4);
+    const size_t size = kit::size_of(call.c.kv_dtype);
+    const kit::Sparse k(size_t(pages * stride) * size), v(size_t(pages * stride) * size);
     adze_attention_desc desc = call.desc();
-    for (int64_t p = 0; p < pages; ++p) {
-        std::memcpy(k.data() + size_t(p * stride) * 4, call.k.elements.data() + size_t(call.k.offset(p, 0, 0, 0)) * 4,
-                    256);
-        std::memcpy(v.data() + size_t(p * stride) * 4, call.v.elements.data() + size_t(call.v.offset(p, 0, 0, 0)) * 4,
-                    256);
-    }
+    const auto spread = [&](const kit::Cache& cache, int dim, std::byte* to) {
+        for (int64_t p = 0; p < pages; ++p) {
+            std::memcpy(to + size_t(p * stride) * size, cache.elements.data() + size_t(cache.offset(p, 0, 0, 0)) * size,
+                        size_t(4 * dim) * size);  // a page of one head
+        }
+    };
+    spread(call.k, call.c.shape.dim_qk, k.data());
+    spread(call.v, call.c.shape.dim_v, v.data());
     const auto adopt = [&](const kit::Sparse& memory) {
         return kit::make<kit::Buffer>([&](adze_buffer** out) {
-            return adze_buffer_adopt(context, memory.data(), uint64_t(pages * stride) * 4, out);
+            return adze_buffer_adopt(context, memory.data(), uint64_t(pages * stride) * size, out);
         });
     };
     const kit::Buffer k_buffer = adopt(k), v_buffer = adopt(v);

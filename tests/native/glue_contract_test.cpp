@@ -6,7 +6,7 @@ namespace {
 
 using kit::Tensor;
 
-class GlueContract : public kit::OnCpu {
+class GlueContract : public kit::OnMachine {
 protected:
     Tensor x = Tensor(ADZE_DTYPE_F32, 3, 8).fill(kit::normal(random));
     Tensor other = Tensor(ADZE_DTYPE_BF16, 3, 8).fill(kit::normal(random));
@@ -29,8 +29,9 @@ protected:
             };
     }
 };
+ADZE_ON_EACH_BACKEND(GlueContract);
 
-TEST_F(GlueContract, Embedding) {
+TEST_P(GlueContract, Embedding) {
     const adze_embedding_desc good{sizeof good, 0, ids.view(), table.view(), y.view()};
     const auto refuse = refuser(good, "adze_embedding_run", adze_embedding_run);
     refuse("reserved", "1", [](auto& d) { d.reserved = 1; });
@@ -53,7 +54,7 @@ TEST_F(GlueContract, Embedding) {
     kit::check_struct_size(good, "adze_embedding_run", [&](auto* d) { return adze_embedding_run(stream, d); });
 }
 
-TEST_F(GlueContract, RmsNorm) {
+TEST_P(GlueContract, RmsNorm) {
     const adze_rms_norm_desc good{sizeof good, 1e-6f, x.view(), weight.view(), other.view(), y.view()};
     const auto refuse = refuser(good, "adze_rms_norm_run", adze_rms_norm_run);
     refuse("epsilon", "-1", [](auto& d) { d.epsilon = -1; });
@@ -78,7 +79,7 @@ TEST_F(GlueContract, RmsNorm) {
     kit::check_struct_size(desc, "adze_rms_norm_run", [&](auto* d) { return adze_rms_norm_run(stream, d); });
 }
 
-TEST_F(GlueContract, Rope) {
+TEST_P(GlueContract, Rope) {
     const adze_rope_desc good{sizeof good, 4, x.view(), ids.view(), inv_freq.view()};
     const auto refuse = refuser(good, "adze_rope_run", adze_rope_run);
     refuse("head_dim", "3", [](auto& d) { d.head_dim = 3; });
@@ -99,7 +100,7 @@ TEST_F(GlueContract, Rope) {
     kit::check_struct_size(good, "adze_rope_run", [&](auto* d) { return adze_rope_run(stream, d); });
 }
 
-TEST_F(GlueContract, RopeFrequencies) {
+TEST_P(GlueContract, RopeFrequencies) {
     Tensor out = Tensor(ADZE_DTYPE_F32, 1, 4).poison();
     float* values = reinterpret_cast<float*>(out.data());
     const adze_rope_frequencies_desc good{sizeof good, 8, 1e4, ADZE_ROPE_SCALING_LLAMA3, 0, 8, 1, 4, 8192};
@@ -125,7 +126,7 @@ TEST_F(GlueContract, RopeFrequencies) {
     kit::check_struct_size(good, "adze_rope_frequencies", [&](auto* d) { return adze_rope_frequencies(d, values); });
 }
 
-TEST_F(GlueContract, SiluGate) {
+TEST_P(GlueContract, SiluGate) {
     const adze_silu_gate_desc good{sizeof good, 0, x.view(), other.view(), y.view()};
     const auto refuse = refuser(good, "adze_silu_gate_run", adze_silu_gate_run);
     refuse("reserved", "1", [](auto& d) { d.reserved = 1; });

@@ -312,14 +312,15 @@ TEST_P(KvAppend, StoresEveryTokenAtItsPlace) {
                                      .hnd = random.coin(),
                                      .scales = scales,
                                      .gap = random.integer(0, 3)};
-                SCOPED_TRACE(c);
                 kit::AttentionCall call(context, stream, c, random, kit::normal(random));
+                SCOPED_TRACE(call.c);
                 const int64_t tokens = call.paging.tokens();
-                Tensor k = Tensor(from, tokens + 1, 3 * 16, c.gap).fill(kit::normal(random));
-                Tensor v = Tensor(from, tokens + 1, 3 * 24, 1).fill(kit::normal(random));
+                const int dim_k = call.c.shape.dim_qk, dim_v = call.c.shape.dim_v;
+                Tensor k = Tensor(from, tokens + 1, 3 * dim_k, c.gap).fill(kit::normal(random));
+                Tensor v = Tensor(from, tokens + 1, 3 * dim_v, 1).fill(kit::normal(random));
                 // The caches as they should be, element by element.
                 std::vector<double> k_expected = call.k.elements.values(), v_expected = call.v.elements.values();
-                const oracle::Format format = oracle::format_of(to);
+                const oracle::Format format = oracle::format_of(call.c.kv_dtype);
                 const auto store = [&](const kit::Cache& cache, std::vector<double>& expected, const Tensor& source,
                                        int dim, int64_t row, int64_t page, int64_t slot) {
                     for (int h = 0; h < 3; ++h) {
@@ -335,8 +336,8 @@ TEST_P(KvAppend, StoresEveryTokenAtItsPlace) {
                         const int64_t position = call.paging.kv_len(s) - call.paging.qo_len(s) + i;
                         if (position < 0) continue;
                         const auto [page, slot] = call.paging.find(s, position);
-                        store(call.k, k_expected, k, 16, call.paging.qo_indptr[s] + i, page, slot);
-                        store(call.v, v_expected, v, 24, call.paging.qo_indptr[s] + i, page, slot);
+                        store(call.k, k_expected, k, dim_k, call.paging.qo_indptr[s] + i, page, slot);
+                        store(call.v, v_expected, v, dim_v, call.paging.qo_indptr[s] + i, page, slot);
                     }
                 }
                 const adze_kv_append_desc desc{
@@ -358,14 +359,15 @@ TEST_P(KvAppend, OffsetsBeyondTwoToThe31) {
     kit::AttentionCall call(context, stream, c, random, kit::normal(random));
     call.paging.kv_indices = {3};
     call.upload_indices();
-    const Tensor k = Tensor(ADZE_DTYPE_F16, 2, 8).fill(kit::normal(random));
+    const int dim = call.c.shape.dim_qk;
+    const Tensor k = Tensor(ADZE_DTYPE_F16, 2, dim).fill(kit::normal(random));
     adze_kv_append_desc desc{sizeof desc, 0, call.plan, k.view(), k.view(), call.indices.view(), {}, {}};
-    desc.k_cache = {k_memory.data(), pages, stride, 8, 8, nullptr, 0, 0, 0, ADZE_DTYPE_F16, 0};
+    desc.k_cache = {k_memory.data(), pages, stride, dim, dim, nullptr, 0, 0, 0, ADZE_DTYPE_F16, 0};
     desc.v_cache = desc.k_cache;
     desc.v_cache.data = v_memory.data();
     ADZE_ASSERT_OK(adze_kv_append_run(stream, &desc));
-    EXPECT_EQ(std::memcmp(k_memory.data() + size_t(3 * stride) * 2, k.data(), 32), 0);
-    EXPECT_EQ(std::memcmp(v_memory.data() + size_t(3 * stride) * 2, k.data(), 32), 0);
+    EXPECT_EQ(std::memcmp(k_memory.data() + size_t(3 * stride) * 2, k.data(), size_t(2 * dim) * 2), 0);
+    EXPECT_EQ(std::memcmp(v_memory.data() + size_t(3 * stride) * 2, k.data(), size_t(2 * dim) * 2), 0);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace {
 using kit::refused;
 using kit::Tensor;
 
-class Graph : public kit::OnCpu {
+class Graph : public kit::OnMachine {
 protected:
     /// Captures what `record` puts on the stream.
     template <class Record>
@@ -18,6 +18,11 @@ protected:
         ADZE_EXPECT_OK(adze_stream_begin_capture(stream));
         record();
         return kit::make<kit::Graph>([&](adze_graph** out) { return adze_stream_end_capture(stream, out); });
+    }
+
+    void launch(adze_graph* graph) {
+        ADZE_ASSERT_OK(adze_graph_launch(graph, stream));
+        ADZE_ASSERT_OK(adze_stream_synchronize(stream));
     }
 
     /// `run` fills `out` with a descriptor of its own, which it destroys before it returns.
@@ -32,14 +37,14 @@ protected:
             EXPECT_TRUE(out.unchanged()) << "captured calls do not run";
         });
         EXPECT_TRUE(out.unchanged());
-        for (int launch = 0; launch < 3; ++launch) {
+        for (int round = 0; round < 3; ++round) {
             out.poison();
-            ADZE_ASSERT_OK(adze_graph_launch(graph, stream));
-            ADZE_ASSERT_OK(adze_stream_synchronize(stream));
-            EXPECT_TRUE(kit::equal(out, expected)) << "launch " << launch;
+            launch(graph);
+            EXPECT_TRUE(kit::equal(out, expected)) << "launch " << round;
         }
     }
 };
+ADZE_ON_EACH_BACKEND(Graph);
 
 /// A descriptor that is spoilt as soon as the call is back: the capture keeps copies.
 template <class Desc>
@@ -49,13 +54,13 @@ adze_status once(adze_stream* stream, Desc desc, adze_status (*run)(adze_stream*
     return status;
 }
 
-TEST_F(Graph, EveryOperatorReplays) {
+TEST_P(Graph, EveryOperatorReplays) {
     kit::LinearCall linear(context, {3, 20, 30, ADZE_DTYPE_F32, ADZE_DTYPE_BF16, ADZE_DTYPE_F32, ADZE_DTYPE_F32},
                            kit::normal(random));
     check("linear", linear.y, [&] { ADZE_EXPECT_OK(once(stream, linear.desc(), adze_linear_run)); });
 
     kit::AttentionCall attention(context, stream,
-                                 {.sequences = {{1, 40}, {3, 10}}, .shape = {4, 2, 16, 16}, .extra_rows = 0}, random,
+                                 {.sequences = {{1, 40}, {3, 10}}, .shape = {4, 2, 64, 64}, .extra_rows = 0}, random,
                                  kit::normal(random));
     check("attention", attention.o, [&] { ADZE_EXPECT_OK(once(stream, attention.desc(), adze_attention_run)); });
 
@@ -86,10 +91,10 @@ TEST_F(Graph, EveryOperatorReplays) {
                                std::vector<adze_sampling_params>(5, {1, 9, 0.9f, 0, 6, 7}));
     check("sampling", sampling.ids, [&] { ADZE_EXPECT_OK(once(stream, sampling.desc(), adze_sampling_run)); });
 
-    const Tensor k = Tensor(ADZE_DTYPE_F32, 4, 32).fill(kit::normal(random));
+    const Tensor k = Tensor(ADZE_DTYPE_F32, 4, 128).fill(kit::normal(random));
     Tensor& cache = attention.k.elements;
     const kit::Buffer adopted = kit::make<kit::Buffer>([&](adze_buffer** out) {
-        return adze_buffer_adopt(context, cache.data(), uint64_t(cache.columns()) * 4, out);
+        return adze_buffer_adopt(context, cache.data(), uint64_t(cache.columns()) * kit::size_of(cache.dtype()), out);
     });
     check("kv_append", cache, [&] {
         ADZE_EXPECT_OK(adze_buffer_fill(adopted, 0, 0, adze_buffer_bytes(adopted), stream));
@@ -100,7 +105,7 @@ TEST_F(Graph, EveryOperatorReplays) {
     });
 }
 
-TEST_F(Graph, BufferCallsReplayInOrder) {
+TEST_P(Graph, BufferCallsReplayInOrder) {
     Tensor host(ADZE_DTYPE_F32, 1, 8), back(ADZE_DTYPE_F32, 1, 8), memory(ADZE_DTYPE_F32, 2, 8);
     const kit::Buffer buffer =
         kit::make<kit::Buffer>([&](adze_buffer** out) { return adze_buffer_adopt(context, memory.data(), 64, out); });
@@ -115,16 +120,16 @@ TEST_F(Graph, BufferCallsReplayInOrder) {
     for (double round : {1.0, 2.0}) {
         // The host memory that a capture names is read at each launch.
         host.fill([&] { return round; });
-        ADZE_ASSERT_OK(adze_graph_launch(graph, stream));
+        launch(graph);
         EXPECT_TRUE(kit::equal(back, host.values()));
         EXPECT_EQ(memory.at(0, 0), 0);
         EXPECT_EQ(memory.at(0, 1), round);
     }
 }
 
-TEST_F(Graph, FollowsThePlansNextBatch) {
+TEST_P(Graph, FollowsThePlansNextBatch) {
     // Captured with one batch, launched with others: shorter, longer, none.
-    kit::AttentionCase c{.sequences = {{1, 16}, {1, 400}}, .shape = {4, 2, 16, 16}};
+    kit::AttentionCase c{.sequences = {{1, 16}, {1, 400}}, .shape = {4, 2, 64, 64}};
     kit::AttentionCall call(context, stream, c, random, kit::normal(random));
     call.o.poison(), call.lse.poison();
     const kit::Graph graph = capture([&] { ADZE_EXPECT_OK(once(stream, call.desc(), adze_attention_run)); });
@@ -138,7 +143,7 @@ TEST_F(Graph, FollowsThePlansNextBatch) {
         call.paging.kv_last_page_len[1] = int32_t(pages ? kv_len - (pages - 1) * 16 : 0);
         call.update(stream);
         call.o.poison(), call.lse.poison();
-        ADZE_ASSERT_OK(adze_graph_launch(graph, stream));
+        launch(graph);
         call.expect_close();
     }
     // Fewer sequences: the rows of the others stay as they are.
@@ -146,15 +151,15 @@ TEST_F(Graph, FollowsThePlansNextBatch) {
     call.paging.qo_indptr.pop_back(), call.paging.kv_indptr.pop_back(), call.paging.kv_last_page_len.pop_back();
     call.update(stream);
     call.o.poison(), call.lse.poison();
-    ADZE_ASSERT_OK(adze_graph_launch(graph, stream));
+    launch(graph);
     call.expect_close();
     EXPECT_TRUE(call.o.framed(1));
 }
 
-TEST_F(Graph, AppendFollowsThePlansNextBatch) {
-    kit::AttentionCase c{.sequences = {{1, 5}}, .shape = {1, 1, 8, 8}, .page_size = 4};
+TEST_P(Graph, AppendFollowsThePlansNextBatch) {
+    kit::AttentionCase c{.sequences = {{1, 5}}, .shape = {1, 1, 64, 64}, .page_size = 4};
     kit::AttentionCall call(context, stream, c, random, kit::normal(random));
-    const Tensor k = Tensor(ADZE_DTYPE_F32, 1, 8).fill(kit::normal(random));
+    const Tensor k = Tensor(ADZE_DTYPE_F32, 1, 64).fill(kit::normal(random));
     const adze_kv_append_desc desc{sizeof desc,  0, call.plan, k.view(), k.view(), call.indices.view(), call.k.view(),
                                    call.v.view()};
     const kit::Graph graph = capture([&] { ADZE_EXPECT_OK(once(stream, desc, adze_kv_append_run)); });
@@ -163,14 +168,14 @@ TEST_F(Graph, AppendFollowsThePlansNextBatch) {
         call.update(stream);
         auto expected = call.k.elements.values();
         const auto [page, slot] = call.paging.find(0, kv_len - 1);
-        for (int e = 0; e < 8; ++e) expected[size_t(call.k.offset(page, slot, 0, e))] = k.at(0, e);
-        ADZE_ASSERT_OK(adze_graph_launch(graph, stream));
+        for (int e = 0; e < 64; ++e) expected[size_t(call.k.offset(page, slot, 0, e))] = k.at(0, e);
+        launch(graph);
         EXPECT_TRUE(kit::equal(call.k.elements, expected));
     }
 }
 
-TEST_F(Graph, CapturedAttentionWantsRoomForTheCapacities) {
-    kit::AttentionCase c{.sequences = {{1, 16}}, .shape = {2, 1, 16, 16}, .extra_rows = 0, .spare_tokens = 1};
+TEST_P(Graph, CapturedAttentionWantsRoomForTheCapacities) {
+    kit::AttentionCase c{.sequences = {{1, 16}}, .shape = {2, 1, 64, 64}, .extra_rows = 0, .spare_tokens = 1};
     kit::AttentionCall call(context, stream, c, random, kit::normal(random));
     ADZE_ASSERT_OK(adze_stream_begin_capture(stream));
     const adze_attention_desc desc = call.desc();
@@ -180,7 +185,7 @@ TEST_F(Graph, CapturedAttentionWantsRoomForTheCapacities) {
     ADZE_EXPECT_OK(adze_graph_destroy(raw));
 }
 
-TEST_F(Graph, WrongStates) {
+TEST_P(Graph, WrongStates) {
     constexpr adze_status kState = ADZE_ERROR_INVALID_STATE;
     adze_graph* raw = nullptr;
     EXPECT_TRUE(refused(adze_stream_end_capture(stream, &raw), kState, "adze_stream_end_capture", "stream"));
@@ -213,13 +218,14 @@ TEST_F(Graph, WrongStates) {
     EXPECT_TRUE(kit::invalid(adze_graph_launch(graph, foreign), "adze_graph_launch", "graph"));
 }
 
-TEST_F(Graph, OtherStreamsRunWhileOneCaptures) {
+TEST_P(Graph, OtherStreamsRunWhileOneCaptures) {
     const kit::Stream second = kit::make_stream(context);
     const Tensor x = Tensor(ADZE_DTYPE_F32, 2, 9).fill(kit::integers(random)),
                  y = Tensor(ADZE_DTYPE_F32, 2, 9).poison();
     ADZE_ASSERT_OK(adze_stream_begin_capture(stream));
     const adze_silu_gate_desc desc{sizeof desc, 0, x.view(), x.view(), y.view()};
     ADZE_EXPECT_OK(adze_silu_gate_run(second, &desc));
+    ADZE_EXPECT_OK(adze_stream_synchronize(second));
     EXPECT_FALSE(std::isnan(y.at(1, 8)));
     adze_graph* raw = nullptr;
     ADZE_ASSERT_OK(adze_stream_end_capture(stream, &raw));

@@ -7,7 +7,7 @@ namespace {
 using kit::LinearCall;
 using kit::Tensor;
 
-class LinearContract : public kit::OnCpu {
+class LinearContract : public kit::OnMachine {
 protected:
     LinearCall call{
         context, {3, 5, 7, ADZE_DTYPE_F32, ADZE_DTYPE_BF16, ADZE_DTYPE_F32, ADZE_DTYPE_F32}, kit::integers(random)};
@@ -20,8 +20,9 @@ protected:
         EXPECT_TRUE(call.y.unchanged()) << argument << " = " << value;
     }
 };
+ADZE_ON_EACH_BACKEND(LinearContract);
 
-TEST_F(LinearContract, RunChecksEveryArgument) {
+TEST_P(LinearContract, RunChecksEveryArgument) {
     refuse("x.columns", "6", [](auto& d) { d.x.columns = 6; });
     refuse("x.columns", "-7", [](auto& d) { d.x.columns = -7; });
     refuse("x.rows", "-1", [](auto& d) { d.x.rows = -1; });
@@ -55,7 +56,7 @@ TEST_F(LinearContract, RunChecksEveryArgument) {
     EXPECT_TRUE(call.y.unchanged());
 }
 
-TEST_F(LinearContract, RunChecksItsWorkspace) {
+TEST_P(LinearContract, RunChecksItsWorkspace) {
     // A weight and M for which the library wants a workspace, should there be one.
     LinearCall large(context, {64, 300, 700, ADZE_DTYPE_BF16, ADZE_DTYPE_BF16}, kit::integers(random));
     adze_linear_desc desc = large.desc();
@@ -78,12 +79,12 @@ TEST_F(LinearContract, RunChecksItsWorkspace) {
     EXPECT_TRUE(large.y.unchanged());
 }
 
-TEST_F(LinearContract, TensorsMayNotWrapAroundTheAddressSpace) {
+TEST_P(LinearContract, TensorsMayNotWrapAroundTheAddressSpace) {
     refuse("x", "", [](auto& d) { d.x.row_stride = INT64_MAX / 2; });
     refuse("y", "", [](auto& d) { d.y.row_stride = INT64_MAX / 4; });
 }
 
-TEST_F(LinearContract, WeightAndStreamAreOfOneContext) {
+TEST_P(LinearContract, WeightAndStreamAreOfOneContext) {
     const kit::Context other = kit::make_context();
     const kit::Stream foreign = kit::make_stream(other);
     const adze_linear_desc desc = call.desc();
@@ -92,7 +93,7 @@ TEST_F(LinearContract, WeightAndStreamAreOfOneContext) {
     EXPECT_TRUE(call.y.unchanged());
 }
 
-TEST_F(LinearContract, WeightCreateChecksEveryArgument) {
+TEST_P(LinearContract, WeightCreateChecksEveryArgument) {
     Tensor w = Tensor(ADZE_DTYPE_F32, 5, 7).fill(kit::integers(random));
     const adze_weight_desc good{sizeof good, w.dtype(), w.data(), 5, 7, 7};
     const auto refuse = [&](const std::string& argument, const std::string& value, auto spoil) {
@@ -126,7 +127,7 @@ TEST_F(LinearContract, WeightCreateChecksEveryArgument) {
     EXPECT_EQ(bytes, 7u);
 }
 
-TEST_F(LinearContract, AWeightThatCannotBeHeldIsNoCrash) {
+TEST_P(LinearContract, AWeightThatCannotBeHeldIsNoCrash) {
     // 2^61 elements: the size overflows or the allocation fails; both are an error with a message.
     const float one = 1;
     const adze_weight_desc desc{sizeof desc, ADZE_DTYPE_F32, &one, int64_t{1} << 31, int64_t{1} << 30, 0};
@@ -137,7 +138,7 @@ TEST_F(LinearContract, AWeightThatCannotBeHeldIsNoCrash) {
     EXPECT_EQ(out, nullptr);
 }
 
-TEST_F(LinearContract, StructSizes) {
+TEST_P(LinearContract, StructSizes) {
     const adze_linear_desc desc = call.desc();
     kit::check_struct_size(desc, "adze_linear_run", [&](auto* d) { return adze_linear_run(stream, d); });
     Tensor w = Tensor(ADZE_DTYPE_F32, 5, 7).fill(kit::integers(random));

@@ -7,7 +7,7 @@ namespace {
 using kit::SamplingCall;
 using kit::Tensor;
 
-class SamplingContract : public kit::OnCpu {
+class SamplingContract : public kit::OnMachine {
 protected:
     SamplingCall call{context, Tensor(ADZE_DTYPE_F32, 3, 70).fill(kit::normal(random)),
                       std::vector<adze_sampling_params>(3, {1, 5, 0.9f, 0.1f, 3, 4}),
@@ -21,8 +21,9 @@ protected:
         EXPECT_TRUE(call.ids.unchanged()) << argument << " = " << value;
     }
 };
+ADZE_ON_EACH_BACKEND(SamplingContract);
 
-TEST_F(SamplingContract, RunChecksEveryArgument) {
+TEST_P(SamplingContract, RunChecksEveryArgument) {
     refuse("params_stride", "4", [](auto& d) { d.params_stride = 4; });
     refuse("logits.dtype", "", [](auto& d) { d.logits.dtype = ADZE_DTYPE_I32; });
     refuse("logits.columns", "0", [](auto& d) { d.logits.columns = 0; });
@@ -47,14 +48,14 @@ TEST_F(SamplingContract, RunChecksEveryArgument) {
     EXPECT_TRUE(kit::invalid(adze_sampling_run(nullptr, &desc), "adze_sampling_run", "stream"));
 }
 
-TEST_F(SamplingContract, RunChecksItsWorkspace) {
+TEST_P(SamplingContract, RunChecksItsWorkspace) {
     if (call.workspace.bytes() == 0) GTEST_SKIP() << "sampling on cpu needs no workspace";
     refuse("workspace", "", [](auto& d) { d.workspace = nullptr; });
     refuse("workspace_bytes", "", [](auto& d) { d.workspace_bytes -= 1; });
     refuse("workspace", "", [](auto& d) { d.workspace = static_cast<char*>(d.workspace) + 4; });
 }
 
-TEST_F(SamplingContract, WorkspaceSizeChecksEveryArgument) {
+TEST_P(SamplingContract, WorkspaceSizeChecksEveryArgument) {
     const std::string function = "adze_sampling_workspace_size";
     uint64_t bytes = 5;
     EXPECT_TRUE(kit::invalid(adze_sampling_workspace_size(nullptr, 1, 10, &bytes), function, "context"));
@@ -66,7 +67,7 @@ TEST_F(SamplingContract, WorkspaceSizeChecksEveryArgument) {
     EXPECT_TRUE(status == ADZE_ERROR_INVALID_ARGUMENT || (status == ADZE_OK && bytes < 1 << 30)) << "it overflowed";
 }
 
-TEST_F(SamplingContract, StructSizes) {
+TEST_P(SamplingContract, StructSizes) {
     const adze_sampling_desc desc = call.desc();
     kit::check_struct_size(desc, "adze_sampling_run", [&](auto* d) { return adze_sampling_run(stream, d); });
 }

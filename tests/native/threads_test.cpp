@@ -7,7 +7,8 @@
 
 namespace {
 
-class Threads : public kit::OnCpu {};
+class Threads : public kit::OnMachine {};
+ADZE_ON_EACH_BACKEND(Threads);
 
 /// A few rounds of three operators, each compared with what it gave before the threads started.
 struct Load {
@@ -45,7 +46,7 @@ struct Load {
     std::vector<double> y, o, ids;
 };
 
-TEST_F(Threads, ShareOneContext) {
+TEST_P(Threads, ShareOneContext) {
     std::vector<std::unique_ptr<Load>> loads;
     for (int i = 0; i < 4; ++i) loads.push_back(std::make_unique<Load>(context, random.next()));
     std::vector<std::thread> threads;
@@ -53,7 +54,7 @@ TEST_F(Threads, ShareOneContext) {
     for (std::thread& thread : threads) thread.join();
 }
 
-TEST_F(Threads, HaveAContextEach) {
+TEST_P(Threads, HaveAContextEach) {
     std::vector<std::thread> threads;
     for (int i = 0; i < 4; ++i) {
         threads.emplace_back([i, seed = random.next()] {
@@ -64,7 +65,7 @@ TEST_F(Threads, HaveAContextEach) {
     for (std::thread& thread : threads) thread.join();
 }
 
-TEST_F(Threads, CreateAndDestroyAtOnce) {
+TEST_P(Threads, CreateAndDestroyAtOnce) {
     std::vector<std::thread> threads;
     for (int i = 0; i < 4; ++i) {
         threads.emplace_back([&, seed = random.next()] {
@@ -80,7 +81,7 @@ TEST_F(Threads, CreateAndDestroyAtOnce) {
     for (std::thread& thread : threads) thread.join();
 }
 
-TEST_F(Threads, ManyMoreThanCores) {
+TEST_P(Threads, ManyMoreThanCores) {
     const kit::Context many = kit::make_context({ADZE_CPU_ISA_AUTO, 64});
     Load(many, random.next()).repeat(3);
 }

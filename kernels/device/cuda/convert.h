@@ -61,7 +61,9 @@ ADZE_DEVICE void to_floats(const Vec<T, N>& values, float (&out)[N]) {
         float none;
         unpack_halves<T>(values[0].bits, out[0], none);
     } else {
-        const auto words = __builtin_bit_cast(Vec<uint32_t, N / 2>, values);
+        using Words = Vec<uint32_t, N / 2>;
+        static_assert(sizeof(Words) == 2 * N);  // nvcc 12.4 completes the type here, and not in bit_cast
+        const auto words = __builtin_bit_cast(Words, values);
 #pragma unroll
         for (int i = 0; i < N / 2; ++i) unpack_halves<T>(words[i], out[2 * i], out[2 * i + 1]);
     }

@@ -4,7 +4,7 @@
 #include <cuda_runtime.h>
 
 #include "device/cuda/launch_stream.h"
-#include "runtime/check.h"
+#include "device/launch_check.h"
 
 namespace adze {
 inline namespace ADZE_TARGET {
@@ -26,11 +26,15 @@ constexpr bool overlaps() {
     }
 }
 
+// Outside of device code, which must not call host functions even in constants.
+template <class Kernel>
+constexpr bool kRunsHere = Kernel::runs_on(kTarget.arch);
+
 // __grid_constant__: tensor maps among the parameters are used where they are, not copied to a stack.
 template <class Kernel>
 __global__ void __launch_bounds__(Kernel::kThreads, min_blocks<Kernel>())
     kernel_entry(const __grid_constant__ typename Kernel::Params params) {
-    if constexpr (Kernel::runs_on(kTarget.arch)) Kernel::run(params);
+    if constexpr (kRunsHere<Kernel>) Kernel::run(params);
 }
 
 inline void check_launch(cudaError_t error, const char* kernel, const char* call) {
@@ -39,27 +43,10 @@ inline void check_launch(cudaError_t error, const char* kernel, const char* call
     fail(ADZE_ERROR_DEVICE, "kernel %s: %s: %s", kernel, call, cudaGetErrorString(error));
 }
 
-inline void require_launch(const LaunchStream& stream, const char* kernel, bool runs, const Grid& grid,
-                           int64_t shared_bytes) {
-    if (!runs) {
-        fail(ADZE_ERROR_NOT_SUPPORTED, "kernel %s does not run on architecture %d", kernel,
-             static_cast<int>(stream.arch()));
-    }
-    if (shared_bytes > stream.shared_limit()) {
-        fail(ADZE_ERROR_NOT_SUPPORTED, "kernel %s needs %lld bytes of shared memory a block; the device has %lld",
-             kernel, static_cast<long long>(shared_bytes), static_cast<long long>(stream.shared_limit()));
-    }
-    if (grid.x > INT32_MAX || grid.y > UINT16_MAX || grid.z > UINT16_MAX) {
-        fail(ADZE_ERROR_NOT_SUPPORTED, "kernel %s: a grid of %lld x %lld x %lld blocks is too large", kernel,
-             static_cast<long long>(grid.x), static_cast<long long>(grid.y), static_cast<long long>(grid.z));
-    }
-}
-
 template <class Kernel>
 void launch(LaunchStream& stream, Grid grid, int64_t shared_bytes, const typename Kernel::Params& params) {
-    static_assert(Kernel::kThreads % 64 == 0 && Kernel::kThreads <= 1024);
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-    require_launch(stream, Kernel::kName, Kernel::runs_on(stream.arch()), grid, shared_bytes);
+    require_launch<Kernel>(stream, grid, shared_bytes);
     const auto* entry = reinterpret_cast<const void*>(&kernel_entry<Kernel>);
     constexpr int64_t kUnasked = 48 << 10;  // what every kernel may have
     if (shared_bytes > kUnasked) {

@@ -5,7 +5,6 @@
 #include "runtime/check.h"
 
 namespace adze {
-inline namespace ADZE_TARGET {
 namespace {
 
 // Of elements only the size matters: what is outside the tensor reads as zero bits in every format.
@@ -53,5 +52,4 @@ TensorMap make_tensor_map(LaunchStream& stream, const TensorMapDesc& desc) {
     return map;
 }
 
-}  // namespace ADZE_TARGET
 }  // namespace adze

@@ -77,14 +77,14 @@ ADZE_DEVICE void wgmma_pin(Fragment& fragment) {
 #define ADZE_NAMES_32 ADZE_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define ADZE_NAMES_48 ADZE_NAMES_32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 #define ADZE_NAMES_64 ADZE_NAMES_48 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
-#define ADZE_NAMES_96                                                                      \
-    ADZE_NAMES_64                                                                          \
-        ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79" \
-        ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
-#define ADZE_NAMES_128                                                                                 \
-    ADZE_NAMES_96                                                                                      \
-        ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111" \
-        ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+#define ADZE_NAMES_96                                                                  \
+    ADZE_NAMES_64                                                                      \
+    ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79" \
+    ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define ADZE_NAMES_128                                                                             \
+    ADZE_NAMES_96                                                                                  \
+    ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111" \
+    ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 #define ADZE_REGISTERS_4(kind, i) kind(c[i]), kind(c[(i) + 1]), kind(c[(i) + 2]), kind(c[(i) + 3])
 #define ADZE_REGISTERS_8(kind, i) ADZE_REGISTERS_4(kind, i), ADZE_REGISTERS_4(kind, (i) + 4)
 #define ADZE_REGISTERS_16(kind, i) ADZE_REGISTERS_8(kind, i), ADZE_REGISTERS_8(kind, (i) + 8)
@@ -102,15 +102,17 @@ ADZE_DEVICE void wgmma_pin(Fragment& fragment) {
 #define ADZE_TAIL_INT8(rows_b) ""
 
 // kN, its accumulators, which are the first operands, and the names of the operands after them.
-#define ADZE_WGMMA_SIZES(instruction, ...)                                                                         \
-    instruction(8, 4, "%4", "%5", "%6", "%7", "%8", "%9", "%10", __VA_ARGS__)                                      \
-        instruction(16, 8, "%8", "%9", "%10", "%11", "%12", "%13", "%14", __VA_ARGS__)                             \
-            instruction(32, 16, "%16", "%17", "%18", "%19", "%20", "%21", "%22", __VA_ARGS__)                      \
-                instruction(64, 32, "%32", "%33", "%34", "%35", "%36", "%37", "%38", __VA_ARGS__)                  \
-                    instruction(96, 48, "%48", "%49", "%50", "%51", "%52", "%53", "%54", __VA_ARGS__) instruction( \
-                        128, 64, "%64", "%65", "%66", "%67", "%68", "%69", "%70", __VA_ARGS__)                     \
-                        instruction(192, 96, "%96", "%97", "%98", "%99", "%100", "%101", "%102", __VA_ARGS__)      \
-                            instruction(256, 128, "%128", "%129", "%130", "%131", "%132", "%133", "%134", __VA_ARGS__)
+// clang-format off
+#define ADZE_WGMMA_SIZES(instruction, ...)                                                      \
+    instruction(8, 4, "%4", "%5", "%6", "%7", "%8", "%9", "%10", __VA_ARGS__)                   \
+    instruction(16, 8, "%8", "%9", "%10", "%11", "%12", "%13", "%14", __VA_ARGS__)              \
+    instruction(32, 16, "%16", "%17", "%18", "%19", "%20", "%21", "%22", __VA_ARGS__)           \
+    instruction(64, 32, "%32", "%33", "%34", "%35", "%36", "%37", "%38", __VA_ARGS__)           \
+    instruction(96, 48, "%48", "%49", "%50", "%51", "%52", "%53", "%54", __VA_ARGS__)           \
+    instruction(128, 64, "%64", "%65", "%66", "%67", "%68", "%69", "%70", __VA_ARGS__)          \
+    instruction(192, 96, "%96", "%97", "%98", "%99", "%100", "%101", "%102", __VA_ARGS__)       \
+    instruction(256, 128, "%128", "%129", "%130", "%131", "%132", "%133", "%134", __VA_ARGS__)
+// clang-format on
 
 #define ADZE_WGMMA_SHARED(n, count, p0, p1, p2, p3, p4, p5, p6, shape, kind, tail)                                   \
     if constexpr (W::kN == n) {                                                                                      \
@@ -187,28 +189,6 @@ ADZE_DEVICE void wgmma_registers(typename W::Acc (&c)[W::C::kCount], const Vec<u
 #undef ADZE_NAMES_8
 #undef ADZE_NAMES_4
 
-constexpr uint32_t kGroupBytes = 1024;  // 8 rows of 128 bytes, which one swizzle covers
-
-// An operand of which each row is along k: the bytes between groups of 8 rows are the stride. The leading offset is not
-// used, since no instruction reads beyond the 128 bytes.
-template <class T, int kRows, int kColumns>
-ADZE_DEVICE uint64_t describe(const SharedTile<T, kRows, kColumns, Swizzle::k128>& tile, int row, int k) {
-    static_assert(kRows % 8 == 0);
-    const uint32_t panel_bytes = kRows * 128, k_bytes = static_cast<uint32_t>(k) * static_cast<uint32_t>(sizeof(T));
-    const uint32_t start =
-        tile.data.address(0) + k_bytes / 128 * panel_bytes + static_cast<uint32_t>(row) * 128 + k_bytes % 128;
-    return wgmma_descriptor(start, 16, kGroupBytes, Swizzle::k128);
-}
-// An operand of which each row is along n: the leading offset is between panels of 64 columns, the stride between groups
-// of 8 k.
-template <class T, int kRows, int kColumns>
-ADZE_DEVICE uint64_t describe_rows(const SharedTile<T, kRows, kColumns, Swizzle::k128>& tile, int k, int n) {
-    static_assert(kRows % 8 == 0 && sizeof(T) == 2, "only 2-byte operands can lie like this");
-    const uint32_t panel_bytes = kRows * 128;
-    const uint32_t start = tile.data.address(0) + static_cast<uint32_t>(n) / 64 * panel_bytes +
-                           static_cast<uint32_t>(k) * 128 + static_cast<uint32_t>(n) % 64 * 2;
-    return wgmma_descriptor(start, panel_bytes, kGroupBytes, Swizzle::k128);
-}
 template <class A>
 ADZE_DEVICE Vec<uint32_t, 4> words_of(const A& a) {
     return __builtin_bit_cast(Vec<uint32_t, 4>, a.value);
@@ -216,16 +196,17 @@ ADZE_DEVICE Vec<uint32_t, 4> words_of(const A& a) {
 template <bool kRowsB, class TileB>
 ADZE_DEVICE uint64_t describe_b(const TileB& b, int n, int k) {
     if constexpr (kRowsB) {
-        return describe_rows(b, k, n);
+        return operand_descriptor_rows<TileB>(b.data.address(0), k, n);
     } else {
-        return describe(b, n, k);
+        return operand_descriptor<TileB>(b.data.address(0), n, k);
     }
 }
 
 template <class W, bool kRowsB, class TileA, class TileB>
 ADZE_DEVICE void wgmma(typename W::C& c, const TileA& a, int a_row, int a_k, const TileB& b, int b_n, int b_k,
                        bool accumulate, Site) {
-    wgmma_shared<W, kRowsB>(c.value, describe(a, a_row, a_k), describe_b<kRowsB>(b, b_n, b_k), accumulate);
+    wgmma_shared<W, kRowsB>(c.value, operand_descriptor<TileA>(a.data.address(0), a_row, a_k),
+                            describe_b<kRowsB>(b, b_n, b_k), accumulate);
 }
 template <class W, bool kRowsB, class TileB>
 ADZE_DEVICE void wgmma(typename W::C& c, const typename W::A& a, const TileB& b, int b_n, int b_k, bool accumulate,

@@ -3,11 +3,9 @@
 #include "runtime/check.h"
 
 namespace adze {
-inline namespace ADZE_TARGET {
 
 TensorMap make_tensor_map(LaunchStream&, const TensorMapDesc&) {
     fail(ADZE_ERROR_NOT_SUPPORTED, "AMD's devices have no tensor maps");
 }
 
-}  // namespace ADZE_TARGET
 }  // namespace adze

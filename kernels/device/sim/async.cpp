@@ -3,9 +3,71 @@
 #include <cstring>
 
 #include "device/sim/block.h"
+#include "device/sim/memory_checks.h"
 #include "device/sim/mutation.h"
 
 namespace adze::sim {
+namespace {
+
+constexpr auto kEngine = static_cast<size_t>(kMaxThreads);  // in clocks
+
+TensorMapDesc decode(const TensorMap& map) {
+    TensorMapDesc desc;
+    std::memcpy(&desc, &map, sizeof desc);
+    return desc;
+}
+
+uint32_t box_bytes(const TensorMapDesc& map) {
+    int64_t bytes = map.element_bytes;
+    for (int d = 0; d < map.rank; ++d) bytes *= map.box[d];
+    return static_cast<uint32_t>(bytes);
+}
+
+// visit(address of a row of the box or NULL where it is outside, offset of the row in the box, elements of it inside);
+// rows begin at a non-negative element: what lies left of the tensor is told by `skipped` elements.
+template <class Visit>
+void for_box_rows(const TensorMapDesc& map, const int32_t* at, Visit&& visit) {
+    int64_t rows = 1;
+    for (int d = 1; d < map.rank; ++d) rows *= map.box[d];
+    const int64_t row_bytes = int64_t{map.box[0]} * map.element_bytes;
+    for (int64_t row = 0; row < rows; ++row) {
+        bool inside = true;
+        int64_t rest = row, offset = 0;
+        for (int d = 1; d < map.rank; ++d) {
+            const int64_t index = at[d] + rest % map.box[d];
+            rest /= map.box[d];
+            inside &= index >= 0 && index < map.sizes[d];
+            offset += index * map.strides[d];
+        }
+        const int64_t first = std::max<int64_t>(0, -int64_t{at[0]});
+        const int64_t last = std::min<int64_t>(map.box[0], map.sizes[0] - at[0]);
+        std::byte* address = inside && first < last
+                                 ? static_cast<std::byte*>(map.data) + offset + (at[0] + first) * map.element_bytes
+                                 : nullptr;
+        visit(address, static_cast<uint32_t>(row * row_bytes + first * map.element_bytes),
+              static_cast<uint32_t>(std::max<int64_t>(0, last - first) * map.element_bytes));
+    }
+}
+
+uint32_t swizzled(const TensorMapDesc& map, uint32_t offset) {
+    const auto chunks = static_cast<uint32_t>(map.swizzle_bytes) / 16 - 1;
+    return offset ^ ((offset >> 3) & (chunks << 4));
+}
+
+uint64_t sectors_of(const void* address, uint32_t bytes) {
+    const auto start = reinterpret_cast<uint64_t>(address);
+    return bytes == 0 ? 0 : (start + bytes - 1) / 32 - start / 32 + 1;
+}
+
+}  // namespace
+
+void ThreadCopies::reset() {
+    copies.clear(), stores.clear(), multiplies.clear();
+    groups = store_groups = multiply_groups = 0;
+    multiplies_fenced = false;
+}
+
+// cp.async
 
 void Block::copy_async(uint32_t to, const void* from, uint32_t bytes, const Site& site) {
     Thread& self = *current;
@@ -19,11 +81,11 @@ void Block::copy_async(uint32_t to, const void* from, uint32_t bytes, const Site
 void Block::wait_copies(uint32_t groups_left, const Site& site) {
     if (is_off(SiteKind::kWait, site)) return;
     Thread& self = *current;
-    auto& copies_ = self.copies.copies;
+    auto& under_way = self.copies.copies;
     size_t left = 0;
-    for (const CopyUnderWay& copy : copies_) {
+    for (const CopyUnderWay& copy : under_way) {
         if (copy.group + groups_left >= self.copies.groups) {
-            copies_[left++] = copy;
+            under_way[left++] = copy;
             continue;
         }
         if (copy.from != nullptr) {
@@ -33,7 +95,269 @@ void Block::wait_copies(uint32_t groups_left, const Site& site) {
         }
         shadow.land(self, copy.to, copy.bytes, false);
     }
-    copies_.resize(left);
+    under_way.resize(left);
+}
+
+// mbarriers
+
+void Block::mbarrier_init(uint32_t at, int arrivals, const Site& site) {
+    if (arrivals < 1 || arrivals >= 1 << 20)
+        fail(site, "mbarrier_init: arrivals is %d; allowed is 1 to 2^20 - 1", arrivals);
+    shadow.access(*current, Shadowed::kWrite, at, sizeof(uint64_t), site);
+    Mbarrier barrier;
+    barrier.expected = barrier.pending = arrivals;
+    barrier.maker = current->index;
+    copies.barriers[at] = barrier;
+}
+
+void Block::fence_mbarrier_init(const Site& site) {
+    if (is_off(SiteKind::kFence, site)) return;
+    for (auto& [at, barrier] : copies.barriers) {
+        if (barrier.maker == current->index) barrier.visible = true;
+    }
+}
+
+Mbarrier& Block::mbarrier(uint32_t at, const char* does, const Site& site) {
+    const auto found = copies.barriers.find(at);
+    if (found == copies.barriers.end()) fail(site, "%s: there is no mbarrier at byte %u of shared memory", does, at);
+    shadow.access(*current, Shadowed::kRead, at, sizeof(uint64_t), site);  // of what mbarrier_init wrote
+    return found->second;
+}
+
+// The phase ends when all has come.
+void Block::settle_phase(Mbarrier& barrier) {
+    if (barrier.pending != 0 || barrier.bytes != 0) return;
+    barrier.ended = std::move(barrier.clock);
+    barrier.clock.clear();
+    barrier.pending = barrier.expected;
+    ++barrier.phase;
+    wake_all();
+}
+
+void Block::mbarrier_arrive(uint32_t at, uint32_t bytes, const Site& site) {
+    if (bytes == 0 && is_off(SiteKind::kBarrier, site)) return;
+    Mbarrier& barrier = mbarrier(at, "mbarrier_arrive", site);
+    if (barrier.pending == 0) fail(site, "mbarrier_arrive: all %d arrivals of the phase have come", barrier.expected);
+    publish(*current, barrier.clock);
+    barrier.bytes += bytes;
+    --barrier.pending;
+    settle_phase(barrier);
+}
+
+void Block::mbarrier_wait(uint32_t at, uint32_t parity, const Site& site) {
+    if (is_off(SiteKind::kWait, site)) return;
+    if (parity > 1) fail(site, "mbarrier_wait: parity is %u; it is 0 or 1", parity);
+    Mbarrier& barrier = mbarrier(at, "mbarrier_wait", site);
+    wait_until("mbarrier_wait", site, [&] {
+        while ((barrier.phase & 1) == parity && !copies.loads[at].empty()) land_load(at, barrier);
+        return (barrier.phase & 1) != parity;
+    });
+    learn(*current, barrier.ended);
+}
+
+void Block::fence_async_proxy(const Site& site) {
+    if (!is_off(SiteKind::kFence, site)) current->proxy_fence = now++;
+}
+
+// Bulk copies
+
+void Block::require_box(const TensorMapDesc& map, int rank, uint32_t shared_at, const char* does, const Site& site) {
+    if (map.rank != rank) fail(site, "%s: the tensor map has %d dimensions, the call %d", does, map.rank, rank);
+    const uint32_t alignment = map.swizzle_bytes == 16 ? 128 : 1024;
+    if (shared_at % alignment != 0) {
+        fail(site, "%s: shared memory at byte %u, misaligned: it must be aligned to %u bytes", does, shared_at,
+             alignment);
+    }
+    if (shared_at + box_bytes(map) > grid->shared_bytes)
+        fail(site, "%s: the box of %u bytes at byte %u ends outside the block's shared memory", does, box_bytes(map),
+             shared_at);
+    if (current->must_wait) fail(site, "%s before wait_for_previous_kernel", does);
+}
+
+void Block::bulk_load(uint32_t to, const TensorMap& tensor_map, const int32_t* at, int rank, uint32_t barrier_at,
+                      const Site& site) {
+    const TensorMapDesc map = decode(tensor_map);
+    require_box(map, rank, to, "bulk_load", site);
+    if (!mbarrier(barrier_at, "bulk_load", site).visible)
+        fail(site, "bulk_load: no fence_mbarrier_init after mbarrier_init");
+    shadow.take_off(*current, to, box_bytes(map), site);
+    std::memset(shared(to), 0xff, box_bytes(map));
+    LoadUnderWay load{map, {}, to, current->index};
+    std::copy(at, at + rank, load.at);
+    copies.loads[barrier_at].push_back(load);
+    counters.async_copy_bytes += box_bytes(map);
+    for_box_rows(map, at, [&](const std::byte* address, uint32_t, uint32_t bytes) {
+        if (address == nullptr) return;
+        require_accessible(address, bytes);
+        counters.global_read_bytes += bytes;
+        counters.global_read_sectors += sectors_of(address, bytes);
+    });
+    ++counters.global_requests;
+}
+
+// The oldest copy for a barrier arrives, and its bytes count.
+void Block::land_load(uint32_t barrier_at, Mbarrier& barrier) {
+    auto& waiting = copies.loads[barrier_at];
+    const LoadUnderWay load = waiting.front();
+    waiting.pop_front();
+    const uint32_t bytes = box_bytes(load.map);
+    std::memset(shared(load.to), 0, bytes);
+    for_box_rows(load.map, load.at, [&](const std::byte* address, uint32_t offset, uint32_t row_bytes) {
+        for (uint32_t i = 0; address != nullptr && i < row_bytes; i += static_cast<uint32_t>(load.map.element_bytes)) {
+            std::memcpy(shared(load.to + swizzled(load.map, offset + i)), address + i,
+                        static_cast<size_t>(load.map.element_bytes));
+        }
+    });
+    shadow.land(threads[static_cast<size_t>(load.thread)], load.to, bytes, true);
+    barrier.clock.resize(kEngine + 1);
+    barrier.clock[kEngine] = now++;
+    barrier.bytes -= bytes;
+    settle_phase(barrier);
+}
+
+void Block::bulk_store(const TensorMap& tensor_map, const int32_t* at, int rank, uint32_t from, const Site& site) {
+    Thread& self = *current;
+    const TensorMapDesc map = decode(tensor_map);
+    require_box(map, rank, from, "bulk_store", site);
+    shadow.hold(self, from, box_bytes(map), site);
+    StoreUnderWay store{map, {}, from, self.copies.store_groups};
+    std::copy(at, at + rank, store.at);
+    self.copies.stores.push_back(store);
+    for_box_rows(map, at, [&](const std::byte* address, uint32_t, uint32_t bytes) {
+        if (address == nullptr) return;
+        require_accessible(address, bytes);
+        counters.global_write_bytes += bytes;
+        counters.global_write_sectors += sectors_of(address, bytes);
+    });
+    ++counters.global_requests;
+}
+
+void Block::wait_bulk_stores(uint32_t groups_left, const Site& site) {
+    if (is_off(SiteKind::kWait, site)) return;
+    Thread& self = *current;
+    auto& stores = self.copies.stores;
+    size_t left = 0;
+    for (const StoreUnderWay& store : stores) {
+        if (store.group + groups_left >= self.copies.store_groups) {
+            stores[left++] = store;
+            continue;
+        }
+        for_box_rows(store.map, store.at, [&](std::byte* address, uint32_t offset, uint32_t row_bytes) {
+            for (uint32_t i = 0; address != nullptr && i < row_bytes;
+                 i += static_cast<uint32_t>(store.map.element_bytes)) {
+                std::memcpy(address + i, shared(store.from + swizzled(store.map, offset + i)),
+                            static_cast<size_t>(store.map.element_bytes));
+            }
+        });
+        shadow.release(store.from, box_bytes(store.map));
+    }
+    stores.resize(left);
+}
+
+// wgmma
+
+// Where element (row, k) of an operand lies: groups of 8 rows (or 8 k, if the tile holds [k][row]) of 128 bytes, whose
+// 16-byte chunks are XORed with the row within the group; PTX ISA, "Strides" and "Swizzling modes".
+const std::byte* Block::operand(uint64_t descriptor, int row, int k, uint32_t element_bytes, bool rows) const {
+    const auto field = [&](int bit) { return static_cast<uint32_t>(descriptor >> bit & 0x3fff) << 4; };
+    const uint32_t start = field(0), leading = field(16), stride = field(32);
+    const auto r = static_cast<uint32_t>(row), j = static_cast<uint32_t>(k);
+    uint32_t address = start;
+    if (rows) {
+        const uint32_t panel = 128 / element_bytes;
+        address += r / panel * leading + j / 8 * stride + j % 8 * 128 + r % panel * element_bytes;
+    } else {
+        address += r / 8 * stride + r % 8 * 128 + j * element_bytes;
+    }
+    return shared_ + (address ^ ((address >> 7 & 7) << 4));
+}
+
+// Operands consist of whole chunks of 16 bytes.
+void Block::hold_operand(const GroupMultiply& what, bool hold, const Site& site) {
+    constexpr uint32_t kChunkBytes = 16;
+    const int chunk = static_cast<int>(kChunkBytes / what.element_bytes);
+    const auto each = [&](uint64_t descriptor, int count, bool rows) {
+        for (int r = 0; r < count; r += rows ? chunk : 1) {
+            for (int k = 0; k < what.k; k += rows ? 1 : chunk) {
+                const auto offset =
+                    static_cast<uint32_t>(operand(descriptor, r, k, what.element_bytes, rows) - shared_);
+                if (!hold) {
+                    shadow.release(offset, kChunkBytes);
+                } else if (offset + kChunkBytes > grid->shared_bytes) {
+                    fail(site, "wgmma: an operand ends outside the block's shared memory");
+                } else {
+                    shadow.hold(*current, offset, kChunkBytes, site);
+                }
+            }
+        }
+    };
+    if (what.a_registers.empty()) each(what.a, what.m, false);
+    each(what.b, what.n, what.rows_b);
+}
+
+void Block::wgmma_fence(const Site& site) {
+    if (!is_off(SiteKind::kFence, site)) current->copies.multiplies_fenced = true;
+}
+
+void Block::wgmma_issue(GroupMultiply what, const Site& site) {
+    Thread& self = *current;
+    if (!self.copies.multiplies_fenced) fail(site, "wgmma: no wgmma_fence since the last wait");
+    what.group = self.copies.multiply_groups;
+    what.is_first = true;
+    for (const GroupMultiply& other : self.copies.multiplies) what.is_first &= other.c != what.c;
+    auto* c = static_cast<std::byte*>(what.c);
+    if (what.is_first) what.c_before.assign(c, c + what.c_bytes);
+    std::memset(c, 0xff, what.c_bytes);
+    if (self.index % kWarpGroup == 0) hold_operand(what, true, site);
+    self.copies.multiplies.push_back(std::move(what));
+}
+
+void Block::wgmma_wait(uint32_t groups_left, const Site& site) {
+    if (is_off(SiteKind::kWait, site)) return;
+    meet_group("wgmma_wait", site, [&](Thread& first) {
+        Thread* group = &first;
+        auto& operations = first.copies.multiplies;
+        size_t done = 0;
+        while (done < operations.size() && operations[done].group + groups_left < first.copies.multiply_groups) ++done;
+        for (int t = 0; t < kWarpGroup; ++t) {
+            const auto& mine = group[t].copies;
+            if (mine.multiplies.size() != operations.size() || mine.multiply_groups != first.copies.multiply_groups) {
+                fail(site, "wgmma: threads of the warp group have issued different instructions");
+            }
+        }
+        for (size_t begin = 0, end = 0; begin < done; begin = end) {
+            while (end < done && operations[end].c == operations[begin].c) ++end;
+            for (int t = 0; t < kWarpGroup; ++t) {
+                const GroupMultiply& mine = group[t].copies.multiplies[begin];
+                if (mine.is_first) std::memcpy(mine.c, mine.c_before.data(), mine.c_bytes);
+            }
+            operations[begin].compute(*this, group, begin, end);
+        }
+        for (size_t i = 0; i < done; ++i) {
+            const GroupMultiply& what = operations[i];
+            hold_operand(what, false, site);
+            ++counters.matrix_instructions;
+            counters.matrix_multiply_adds += static_cast<uint64_t>(what.m) * static_cast<uint64_t>(what.n * what.k);
+        }
+        for (int t = 0; t < kWarpGroup; ++t) hand_over(group[t].copies, done);
+    });
+}
+
+// Drops the operations that are done; accumulators that a later one still writes become undefined again.
+void Block::hand_over(ThreadCopies& mine, size_t done) {
+    auto& operations = mine.multiplies;
+    for (size_t i = done; i < operations.size(); ++i) {
+        GroupMultiply& later = operations[i];
+        bool first = true;
+        for (size_t j = done; j < i; ++j) first &= operations[j].c != later.c;
+        if (!first || later.is_first) continue;
+        auto* c = static_cast<std::byte*>(later.c);
+        later.is_first = true;
+        later.c_before.assign(c, c + later.c_bytes);
+        std::memset(c, 0xff, later.c_bytes);
+    }
+    operations.erase(operations.begin(), operations.begin() + static_cast<long>(done));
+    if (operations.empty()) mine.multiplies_fenced = false;
 }
 
 }  // namespace adze::sim

@@ -100,8 +100,8 @@ void Block::start(GridRun& run, int64_t block) {
         thread.cursor = 0;
         thread.clock.clear();
         thread.proxy_fence = 0;
-        thread.copies.copies.clear();
-        thread.copies.groups = 0;
+        thread.copies.reset();
+        thread.must_wait = run.overlaps;
         stacks_->prepare(thread.fiber, i, &Block::enter);
     }
     in_turn(num_warps, [&](int w) {
@@ -165,6 +165,8 @@ void Block::finish(Thread& self) {
     Warp& warp = *self.warp;
     if (++warp.done == warp.lanes) settle(warp);
     if (!self.copies.copies.empty()) fail(self.site, "the thread returns with asynchronous copies under way");
+    if (!self.copies.stores.empty()) fail(self.site, "the thread returns with bulk stores under way");
+    if (!self.copies.multiplies.empty()) fail(self.site, "the thread returns with a wgmma under way");
     if (at_barrier_ != 0 && at_barrier_ == live_) release_block();
     give_way(self, true);
     __builtin_unreachable();

@@ -32,6 +32,7 @@ struct Thread {
     Warp* warp;
     int index, lane;
     bool done, waiting;
+    bool must_wait;        // may overlap with the kernel before, and has not waited for it
     const char* waits_in;  // what it stands in, and where, while it waits
     Site site;
     uint32_t cursor;    // of WarpTraffic
@@ -145,6 +146,19 @@ public:
     // async.cpp: asynchronous copies of the running thread.
     void copy_async(uint32_t to, const void* from, uint32_t bytes, const Site& site);
     void wait_copies(uint32_t groups_left, const Site& site);
+    void mbarrier_init(uint32_t at, int arrivals, const Site& site);
+    void fence_mbarrier_init(const Site& site);
+    void mbarrier_arrive(uint32_t at, uint32_t bytes, const Site& site);
+    void mbarrier_wait(uint32_t at, uint32_t parity, const Site& site);
+    void fence_async_proxy(const Site& site);
+    void bulk_load(uint32_t to, const TensorMap& map, const int32_t* at, int rank, uint32_t barrier, const Site& site);
+    void bulk_store(const TensorMap& map, const int32_t* at, int rank, uint32_t from, const Site& site);
+    void wait_bulk_stores(uint32_t groups_left, const Site& site);
+    void wgmma_fence(const Site& site);
+    void wgmma_issue(GroupMultiply what, const Site& site);
+    void wgmma_wait(uint32_t groups_left, const Site& site);
+    // An element of wgmma's operand that a descriptor names.
+    const std::byte* operand(uint64_t descriptor, int row, int k, uint32_t element_bytes, bool rows) const;
 
     std::byte* shared(uint32_t offset) { return shared_ + offset; }
 
@@ -174,6 +188,12 @@ private:
     static void enter();
     bool arrive_in_group(Thread& self, const char* what, const Site& site);
     void dismiss_group(Thread& self);
+    Mbarrier& mbarrier(uint32_t at, const char* does, const Site& site);
+    void settle_phase(Mbarrier& barrier);
+    void require_box(const TensorMapDesc& map, int rank, uint32_t shared_at, const char* does, const Site& site);
+    void land_load(uint32_t barrier_at, Mbarrier& barrier);
+    void hold_operand(const GroupMultiply& what, bool hold, const Site& site);
+    static void hand_over(ThreadCopies& mine, size_t done);
     bool arrive(Thread& self, const char* what, const Site& site);
     void dismiss(Thread& self);
     void wait(Thread& self, const char* what, const Site& site);

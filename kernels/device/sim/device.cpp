@@ -163,6 +163,24 @@ size_t page_bytes() {
 
 }  // namespace
 
+}  // namespace adze::sim
+
+namespace adze {
+
+TensorMap make_tensor_map(LaunchStream& stream, const TensorMapDesc& desc) {
+    require_tensor_map(desc);
+    if (stream.arch() != Arch::kSm90a)
+        fail(ADZE_ERROR_NOT_SUPPORTED, "%s has no bulk copies", stream.context().device().name);
+    TensorMap map{};
+    static_assert(sizeof desc <= sizeof map);
+    std::memcpy(&map, &desc, sizeof desc);
+    return map;
+}
+
+}  // namespace adze
+
+namespace adze::sim {
+
 void* sim_allocate(uint64_t bytes) {
     const uint64_t page = page_bytes(), rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     if (bytes > uint64_t{1} << 46) return nullptr;

@@ -18,6 +18,7 @@ uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes);
 
 inline void note_global(Access access, const void* address, uint32_t bytes, const Site& site) {
     Thread& self = *current;
+    if (self.must_wait) self.block->fail(site, "an access to global memory before wait_for_previous_kernel");
     self.warp->traffic.note(self.lane, self.cursor, access, reinterpret_cast<uint64_t>(address), bytes, site);
 }
 

@@ -55,6 +55,27 @@ struct WideMfmaLayout {  // v_mfma_f32_32x32x8
     };
 };
 
+// Where each lane's elements lie in the dense operands.
+template <class L, int kLanes>
+struct Places {
+    std::array<std::array<uint16_t, L::kA>, kLanes> a{};
+    std::array<std::array<uint16_t, L::kB>, kLanes> b{};
+    std::array<std::array<uint16_t, L::kC>, kLanes> c{};
+    constexpr Places() {
+        for (int lane = 0; lane < kLanes; ++lane) {
+            const auto l = static_cast<size_t>(lane);
+            for (int i = 0; i < L::kA; ++i)
+                a[l][static_cast<size_t>(i)] = static_cast<uint16_t>(L::a_row(lane, i) * L::kK + L::a_column(lane, i));
+            for (int i = 0; i < L::kB; ++i)
+                b[l][static_cast<size_t>(i)] = static_cast<uint16_t>(L::b_row(lane, i) * L::kN + L::b_column(lane, i));
+            for (int i = 0; i < L::kC; ++i)
+                c[l][static_cast<size_t>(i)] = static_cast<uint16_t>(L::c_row(lane, i) * L::kN + L::c_column(lane, i));
+        }
+    }
+};
+template <class L, int kLanes>
+inline constexpr Places<L, kLanes> kPlaces;
+
 // What a matrix instruction multiplies and sums in.
 template <class T>
 inline float widen(T value) {
@@ -125,22 +146,19 @@ inline void mma(typename M::C& c, const typename M::A& a, const typename M::B& b
         using L = typename M::L;
         alignas(64) typename M::Acc as[M::kM * M::kK], bs[M::kK * M::kN], cs[M::kM * M::kN];
         const sim::Thread* lanes = &self.block->threads[static_cast<size_t>(warp.first)];
-        for (int lane = 0; lane < kWarpSize; ++lane) {
+        constexpr auto& place = sim::kPlaces<L, kWarpSize>;
+        for (size_t lane = 0; lane < kWarpSize; ++lane) {
             const auto& la = *static_cast<const typename M::A*>(lanes[lane].offer[1]);
             const auto& lb = *static_cast<const typename M::B*>(lanes[lane].offer[2]);
             const auto& lc = *static_cast<const typename M::C*>(lanes[lane].offer[0]);
-            for (int i = 0; i < M::A::kCount; ++i) {
-                as[L::a_row(lane, i) * M::kK + L::a_column(lane, i)] = sim::widen(la.value[i]);
-            }
-            for (int i = 0; i < M::B::kCount; ++i) {
-                bs[L::b_row(lane, i) * M::kN + L::b_column(lane, i)] = sim::widen(lb.value[i]);
-            }
-            for (int i = 0; i < M::C::kCount; ++i) cs[L::c_row(lane, i) * M::kN + L::c_column(lane, i)] = lc.value[i];
+            for (int i = 0; i < M::A::kCount; ++i) as[place.a[lane][static_cast<size_t>(i)]] = sim::widen(la.value[i]);
+            for (int i = 0; i < M::B::kCount; ++i) bs[place.b[lane][static_cast<size_t>(i)]] = sim::widen(lb.value[i]);
+            for (int i = 0; i < M::C::kCount; ++i) cs[place.c[lane][static_cast<size_t>(i)]] = lc.value[i];
         }
         sim::multiply_add(cs, as, bs, M::kM, M::kN, M::kK);
-        for (int lane = 0; lane < kWarpSize; ++lane) {
+        for (size_t lane = 0; lane < kWarpSize; ++lane) {
             auto& lc = *static_cast<typename M::C*>(lanes[lane].offer[0]);
-            for (int i = 0; i < M::C::kCount; ++i) lc.value[i] = cs[L::c_row(lane, i) * M::kN + L::c_column(lane, i)];
+            for (int i = 0; i < M::C::kCount; ++i) lc.value[i] = cs[place.c[lane][static_cast<size_t>(i)]];
         }
         ++self.block->counters.matrix_instructions;
         self.block->counters.matrix_multiply_adds += M::kM * M::kN * M::kK;
@@ -155,15 +173,11 @@ inline void touch_matrix_rows(sim::Access access, const Tile& tile, int rows, Ro
     const uint32_t offset = tile.data.template at<16 / sizeof(T)>("matrix access", index_of(lane_index()), site);
     sim::touch_shared(access, offset, 16, site);
 }
-// An element of a tile, neither counted nor checked for races: touch_matrix_rows did.
-template <class Tile>
-inline auto peek(const Tile& tile, int row, int column, Site site) {
-    using T = std::remove_cvref_t<decltype(tile.data.load(0))>;
-    T value;
-    std::memcpy(&value,
-                sim::current->block->shared(tile.data.template at<1>("matrix access", Tile::index(row, column), site)),
-                sizeof value);
-    return value;
+// Neighbouring elements of a tile's row, neither counted nor checked for races: touch_matrix_rows did.
+template <class T, int kCount, class Tile>
+inline void peek(T* out, const Tile& tile, int row, int column, Site site) {
+    const uint32_t offset = tile.data.template at<kCount>("matrix access", Tile::index(row, column), site);
+    std::memcpy(out, sim::current->block->shared(offset), sizeof(T) * kCount);
 }
 
 template <class M, class Tile>
@@ -175,8 +189,10 @@ inline typename M::A load_a(const Tile& tile, int row, int column, Site site) {
         touch_matrix_rows(
             sim::Access::kSharedRead, tile, 32,
             [&](int l) { return Tile::index(row + l % 16, column + l / 16 * kChunk); }, site);
-        for (int i = 0; i < M::A::kCount; ++i)
-            a.value[i] = peek(tile, row + M::A::row(i), column + M::A::column(i), site);
+        constexpr int kPack = M::L::kPack;
+        for (int i = 0; i < M::A::kCount; i += kPack) {
+            peek<T, kPack>(&a.value[i], tile, row + M::A::row(i), column + M::A::column(i), site);
+        }
     } else {
         a.value =
             tile.data.template load_vec<M::A::kCount>(Tile::index(row + M::A::row(0), column + M::A::column(0)), site);
@@ -193,7 +209,10 @@ inline typename M::B load_b(const Tile& tile, int n, int k, Site site) {
         touch_matrix_rows(
             sim::Access::kSharedRead, tile, 16, [&](int l) { return Tile::index(n + l % 8, k + l / 8 * kChunk); },
             site);
-        for (int i = 0; i < M::B::kCount; ++i) b.value[i] = peek(tile, n + M::B::column(i), k + M::B::row(i), site);
+        constexpr int kPack = M::L::kPack;
+        for (int i = 0; i < M::B::kCount; i += kPack) {
+            peek<T, kPack>(&b.value[i], tile, n + M::B::column(i), k + M::B::row(i), site);
+        }
     } else {
         b.value = tile.data.template load_vec<M::B::kCount>(Tile::index(n + M::B::column(0), k + M::B::row(0)), site);
     }
@@ -207,7 +226,9 @@ inline typename M::B load_b_rows(const Tile& tile, int k, int n, Site site) {
     if constexpr (kWarpSize == 32) {
         touch_matrix_rows(
             sim::Access::kSharedRead, tile, 16, [&](int l) { return Tile::index(k + l, n); }, site);
-        for (int i = 0; i < M::B::kCount; ++i) b.value[i] = peek(tile, k + M::B::row(i), n + M::B::column(i), site);
+        for (int i = 0; i < M::B::kCount; ++i) {
+            peek<typename M::Element, 1>(&b.value[i], tile, k + M::B::row(i), n + M::B::column(i), site);
+        }
     } else {
         for (int i = 0; i < M::B::kCount; ++i) {
             b.value[i] = tile.data.load(Tile::index(k + M::B::row(i), n + M::B::column(i)), site);

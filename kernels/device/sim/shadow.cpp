@@ -90,6 +90,8 @@ void Shadow::access(Thread& thread, Shadowed kind, uint32_t offset, uint32_t byt
         if ((word.read_bytes & mask) != 0 && !knows_reads(thread, word)) {
             report(thread, "write", at, word, false, "no barrier between them", site);
         }
+        // An atomic update after one's own plain write does not hide that write from the others.
+        if (atomic && word.writer == self && !word.atomic) return;
         if (word.writer != self) word.write_bytes = 0;
         word.write_bytes |= mask;
         word.writer = self;

@@ -88,6 +88,20 @@ public sealed class ReportTests
         Assert.True(json.RootElement.GetProperty("backends")[0].GetProperty("devices").GetArrayLength() > 0);
     }
 
+    [Fact]
+    public void Info_lists_the_simulated_devices()
+    {
+        using JsonDocument json = JsonDocument.Parse(Cli.Run("info", "--backend", "sim", "--json").Out);
+        JsonElement backend = Assert.Single(json.RootElement.GetProperty("backends").EnumerateArray());
+        Assert.Equal(
+            ["sm_80", "sm_90a", "gfx90a", "sm_89"],
+            backend.GetProperty("devices").EnumerateArray().Select(device => device.GetProperty("architecture").GetString()));
+        CliResult result = Cli.Run("info", "--backend", "sim");
+        Assert.Equal((0, ""), (result.Code, result.Error));
+        Assert.Matches(@"(?m)^ *sim +3 +sim device 3 \(sm_89\) +sm_89 ", result.Out);
+        ExpectPlainText(string.Join('\n', result.Out.Split('\n')[2..])); // the build's line is longer
+    }
+
     private static void ExpectPlainText(string text)
     {
         Assert.DoesNotContain('\u001b', text);

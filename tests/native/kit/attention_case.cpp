@@ -13,6 +13,21 @@ std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
     return out;
 }
 
+AttentionCase fitted(AttentionCase c, const adze_context* context) {
+    adze_device_info info{};
+    info.struct_size = sizeof info;
+    ADZE_EXPECT_OK(adze_context_info(context, &info));
+    if (info.backend == ADZE_BACKEND_CPU) return c;
+    constexpr int dims[] = {64, 80, 96, 128, 256};
+    for (int* dim : {&c.shape.dim_qk, &c.shape.dim_v}) {
+        *dim = *std::min_element(std::begin(dims), std::end(dims), [&](int a, int b) {
+            return std::pair(a < *dim, std::abs(a - *dim)) < std::pair(b < *dim, std::abs(b - *dim));
+        });
+    }
+    if (c.kv_dtype == ADZE_DTYPE_F32) c.kv_dtype = ADZE_DTYPE_BF16;
+    return c;
+}
+
 Cache::Cache(const AttentionCase& c, int dim, int64_t pages, Random& random) : num_pages(pages) {
     const int64_t heads = c.shape.kv_heads;
     if (c.hnd) {
@@ -93,7 +108,7 @@ adze_attention_plan_desc plan_desc(const AttentionCase& c) {
 
 AttentionCall::AttentionCall(adze_context* context, adze_stream* stream, const AttentionCase& request, Random& random,
                              const std::function<double()>& value)
-    : c(request) {
+    : c(fitted(request, context)) {
     c.shape.scale = float(c.shape.scale);
     const int64_t num_pages = pages_of(c.sequences, c.page_size) + 3;
     paging = make_paging(c.sequences, c.page_size, num_pages, random);

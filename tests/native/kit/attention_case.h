@@ -28,6 +28,10 @@ struct AttentionCase {
 
 std::ostream& operator<<(std::ostream& out, const AttentionCase& c);
 
+/// The case, or the nearest that the context's backend supports: on GPUs head dims of 64, 80, 96, 128 and 256, and caches of
+/// 16 bits.
+AttentionCase fitted(AttentionCase c, const adze_context* context);
+
 /// One tensor of the cache: pages in fenced memory; whatever no token was stored to is NaN.
 class Cache {
 public:
@@ -71,7 +75,7 @@ inline adze_attention_batch batch_of(const oracle::Paging& p) {
 }
 
 struct AttentionCall {
-    /// Fills q, and the tokens of every sequence in the cache, with `value`.
+    /// Of the fitted case. Fills q, and the tokens of every sequence in the cache, with `value`.
     AttentionCall(adze_context* context, adze_stream* stream, const AttentionCase& c, Random& random,
                   const std::function<double()>& value);
 

@@ -1,4 +1,5 @@
-// Contexts, streams and the fixture that runs a test on every instruction set and several thread counts.
+// Contexts, streams and the fixture that runs a test on every backend that is here: the cpu's instruction sets with several
+// thread counts, the simulated devices, a GPU.
 #pragma once
 #include <adze/adze.h>
 #include <gtest/gtest.h>
@@ -53,14 +54,16 @@ H make(const Create& create) {
 struct Machine {
     adze_cpu_isa isa = ADZE_CPU_ISA_AUTO;
     int threads = 0;
+    adze_backend backend = ADZE_BACKEND_CPU;
+    int32_t device = 0;
 };
-inline std::string name_of(const Machine& machine) {
-    constexpr const char* names[] = {"auto", "portable", "avx2", "avx512"};
-    return names[machine.isa] + std::string("_threads") + std::to_string(machine.threads);
-}
+std::string name_of(const Machine& machine);
+/// The devices of the GPU backends that are here, the simulator among them. ADZE_TEST_DEVICES=sim:0,cuda:0 takes only
+/// some; empty, none.
+std::vector<Machine> gpu_machines();
 
 inline adze_context_desc describe(const Machine& machine) {
-    return {sizeof(adze_context_desc), ADZE_BACKEND_CPU, 0, machine.threads, machine.isa, 0};
+    return {sizeof(adze_context_desc), machine.backend, machine.device, machine.threads, machine.isa, 0};
 }
 inline Context make_context(const Machine& machine = {}) {
     const adze_context_desc desc = describe(machine);
@@ -73,40 +76,44 @@ inline Stream make_stream(adze_context* context) {
 /// A context, a stream and a generator. An instruction set that this machine or build lacks is a visible skip.
 class OnMachine : public testing::TestWithParam<Machine> {
 protected:
-    void SetUp() override {
+    OnMachine() {
         const adze_context_desc desc = describe(GetParam());
         adze_context* raw = nullptr;
-        const adze_status status = adze_context_create(&desc, &raw);
-        if (status == ADZE_ERROR_UNAVAILABLE || status == ADZE_ERROR_NOT_SUPPORTED) GTEST_SKIP() << adze_last_error();
-        ASSERT_EQ(status, ADZE_OK) << adze_last_error();
+        status_ = adze_context_create(&desc, &raw);
+        if (status_ != ADZE_OK) return;
         context = Context(raw);
         stream = make_stream(context);
     }
+    void SetUp() override {
+        if (status_ == ADZE_ERROR_UNAVAILABLE || status_ == ADZE_ERROR_NOT_SUPPORTED) GTEST_SKIP() << adze_last_error();
+        ASSERT_EQ(status_, ADZE_OK) << adze_last_error();
+    }
+    bool on_cpu() const { return GetParam().backend == ADZE_BACKEND_CPU; }
 
     Context context;
     Stream stream;
     Random random = Random::of_this_test();
-};
 
-/// The same on the default machine, for what does not depend on it.
-class OnCpu : public testing::Test {
-protected:
-    Context context = make_context({ADZE_CPU_ISA_AUTO, 2});
-    Stream stream = make_stream(context);
-    Random random = Random::of_this_test();
+private:
+    adze_status status_;
 };
 
 inline const std::vector<Machine> kMachines{{ADZE_CPU_ISA_PORTABLE, 1}, {ADZE_CPU_ISA_PORTABLE, 3},
                                             {ADZE_CPU_ISA_AVX2, 1},     {ADZE_CPU_ISA_AVX2, 2},
                                             {ADZE_CPU_ISA_AVX512, 1},   {ADZE_CPU_ISA_AVX512, 5}};
-/// One of each instruction set, for slow tests.
-inline const std::vector<Machine> kIsas{{ADZE_CPU_ISA_PORTABLE, 2}, {ADZE_CPU_ISA_AVX2, 2}, {ADZE_CPU_ISA_AVX512, 2}};
 
-#define ADZE_ON_EACH_MACHINE(suite)                                         \
+#define ADZE_ON_EACH_CPU(suite)                                             \
     INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::ValuesIn(kit::kMachines), \
                              [](const auto& info) { return kit::name_of(info.param); })
-#define ADZE_ON_EACH_ISA(suite)                                         \
-    INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::ValuesIn(kit::kIsas), \
+/// The cpu once, for what does not depend on its instruction set, and every GPU device.
+#define ADZE_ON_EACH_BACKEND(suite)                                                           \
+    INSTANTIATE_TEST_SUITE_P(Cpu, suite, testing::Values(kit::Machine{ADZE_CPU_ISA_AUTO, 2}), \
+                             [](const auto& info) { return kit::name_of(info.param); });      \
+    INSTANTIATE_TEST_SUITE_P(Gpu, suite, testing::ValuesIn(kit::gpu_machines()),              \
+                             [](const auto& info) { return kit::name_of(info.param); })
+#define ADZE_ON_EACH_MACHINE(suite)                                              \
+    ADZE_ON_EACH_CPU(suite);                                                     \
+    INSTANTIATE_TEST_SUITE_P(Gpu, suite, testing::ValuesIn(kit::gpu_machines()), \
                              [](const auto& info) { return kit::name_of(info.param); })
 
 }  // namespace kit

@@ -1,0 +1,142 @@
+#pragma once
+
+#include "device/sim/block.h"
+#include "device/sim/matrix.h"
+
+namespace adze {
+inline namespace ADZE_TARGET {
+
+template <class T, int kColumns>
+struct Wgmma {
+    using Element = T;
+    using Acc = std::conditional_t<std::is_same_v<T, int8_t>, int32_t, float>;
+    using L = sim::NvidiaLayout::Of<T>;  // of a warp's 16 rows
+    static_assert(kColumns % 8 == 0 && kColumns >= 8 && kColumns <= 256);
+    static constexpr int kM = 64, kN = kColumns, kK = 32 / sizeof(T);
+
+    static int first_row() { return thread_index() % kWarpGroup / kWarpSize * 16; }
+    struct A {
+        static constexpr int kCount = L::kA;
+        Vec<T, kCount> value;
+        static int row(int i) { return first_row() + L::a_row(lane_index(), i); }
+        static int column(int i) { return L::a_column(lane_index(), i); }
+    };
+    struct C {
+        static constexpr int kCount = kN / 2;
+        Acc value[kCount] = {};
+        static int row(int i) { return first_row() + L::c_row(lane_index(), i % 4); }
+        static int column(int i) { return i / 4 * 8 + L::c_column(lane_index(), i % 4); }
+    };
+
+    // Computes instructions [begin, end) of the group, which accumulate in the same registers, from what its threads
+    // brought; see sim::GroupMultiply.
+    static void compute(const sim::Block& block, const sim::Thread* threads, size_t begin, size_t end) {
+        alignas(64) static thread_local Acc as[kM * kK], bs[kK * kN], cs[kM * kN];
+        for (int t = 0; t < kWarpGroup; ++t) {
+            const auto* c = static_cast<const Acc*>(threads[t].copies.multiplies[begin].c);
+            for (int i = 0; i < C::kCount; ++i) cs[place(t, i)] = c[i];
+        }
+        for (size_t at = begin; at < end; ++at) {
+            const sim::GroupMultiply& what = threads[0].copies.multiplies[at];
+            if (!what.accumulate) std::fill(cs, cs + kM * kN, Acc{});
+            if (what.a_registers.empty()) {
+                read_operand(block, what.a, kM, false, as);
+            } else {
+                read_registers(threads, at, as);
+            }
+            read_operand(block, what.b, kN, true, bs, what.rows_b);
+            sim::multiply_add(cs, as, bs, kM, kN, kK);
+        }
+        for (int t = 0; t < kWarpGroup; ++t) {
+            auto* c = static_cast<Acc*>(threads[t].copies.multiplies[begin].c);
+            for (int i = 0; i < C::kCount; ++i) c[i] = cs[place(t, i)];
+        }
+    }
+
+private:
+    static int place(int thread, int i) {
+        return (thread / kWarpSize * 16 + L::c_row(thread % kWarpSize, i % 4)) * kN + i / 4 * 8 +
+               L::c_column(thread % kWarpSize, i % 4);
+    }
+    static void read_registers(const sim::Thread* threads, size_t operation, Acc* out) {
+        for (int t = 0; t < kWarpGroup; ++t) {
+            const auto* a = reinterpret_cast<const T*>(threads[t].copies.multiplies[operation].a_registers.data());
+            for (int i = 0; i < A::kCount; ++i) {
+                out[(t / kWarpSize * 16 + L::a_row(t % kWarpSize, i)) * kK + L::a_column(t % kWarpSize, i)] =
+                    sim::widen(a[i]);
+            }
+        }
+    }
+    // An operand as [row][k] or, `transposed`, [k][row], by chunks of 16 bytes; the tile holds [row][k] or, `rows`, [k][row].
+    static void read_operand(const sim::Block& block, uint64_t descriptor, int count, bool transposed, Acc* out,
+                             bool rows = false) {
+        constexpr int kChunk = 16 / sizeof(T);
+        const int row_step = rows ? kChunk : 1, k_step = rows ? 1 : kChunk;
+        const int r_pitch = transposed ? 1 : kK, k_pitch = transposed ? count : 1, pitch = rows ? r_pitch : k_pitch;
+        for (int r = 0; r < count; r += row_step) {
+            for (int k = 0; k < kK; k += k_step) {
+                T chunk[kChunk];
+                std::memcpy(chunk, block.operand(descriptor, r, k, sizeof(T), rows), sizeof chunk);
+                for (int i = 0; i < kChunk; ++i) out[r * r_pitch + k * k_pitch + i * pitch] = sim::widen(chunk[i]);
+            }
+        }
+    }
+};
+
+inline void wgmma_fence(Site site) {
+    sim::current->block->wgmma_fence(site);
+}
+inline void wgmma_commit(Site) {
+    ++sim::current->copies.multiply_groups;
+}
+template <int kGroups>
+inline void wgmma_wait(Site site) {
+    sim::current->block->wgmma_wait(kGroups, site);
+}
+
+template <class W, class TileB>
+inline sim::GroupMultiply describe_wgmma(typename W::C& c, const TileB& b, int n, int k, bool rows_b, bool accumulate,
+                                         const Site& site) {
+    static_assert(kTarget.bulk_copy, "the target has no such instruction");
+    const uint32_t address = b.data.template at<1>("wgmma", 0, site);
+    sim::GroupMultiply what;
+    what.c = c.value;
+    what.c_bytes = sizeof c.value;
+    what.b = rows_b ? operand_descriptor_rows<TileB>(address, k, n) : operand_descriptor<TileB>(address, n, k);
+    what.rows_b = rows_b;
+    what.accumulate = accumulate;
+    what.m = W::kM, what.n = W::kN, what.k = W::kK;
+    what.element_bytes = sizeof(typename W::Element);
+    what.compute = &W::compute;
+    return what;
+}
+
+template <class W, bool kRowsB, class TileA, class TileB>
+inline void wgmma(typename W::C& c, const TileA& a, int a_row, int a_k, const TileB& b, int b_n, int b_k,
+                  bool accumulate, Site site) {
+    static_assert(!kRowsB || sizeof(typename W::Element) == 2, "8-bit operands are K-major only");
+    sim::GroupMultiply what = describe_wgmma<W>(c, b, b_n, b_k, kRowsB, accumulate, site);
+    what.a = operand_descriptor<TileA>(a.data.template at<1>("wgmma", 0, site), a_row, a_k);
+    sim::current->block->wgmma_issue(std::move(what), site);
+}
+template <class W, bool kRowsB, class TileB>
+inline void wgmma(typename W::C& c, const typename W::A& a, const TileB& b, int b_n, int b_k, bool accumulate,
+                  Site site) {
+    static_assert(!kRowsB || sizeof(typename W::Element) == 2, "8-bit operands are K-major only");
+    sim::GroupMultiply what = describe_wgmma<W>(c, b, b_n, b_k, kRowsB, accumulate, site);
+    const auto* bytes = reinterpret_cast<const std::byte*>(&a.value);
+    what.a_registers.assign(bytes, bytes + sizeof a.value);
+    sim::current->block->wgmma_issue(std::move(what), site);
+}
+
+template <class W, class C>
+inline typename W::A as_wgmma_operand(const C& c, int first, Site) {
+    static_assert(sizeof(typename W::Element) == 2);
+    typename W::A a;
+    for (int i = 0; i < W::A::kCount; ++i)
+        a.value[i] = round_to<typename W::Element>(c.value[(first / 8 + i / 4) * 4 + i % 4]);
+    return a;
+}
+
+}  // namespace ADZE_TARGET
+}  // namespace adze
