@@ -2,7 +2,7 @@
 //
 // A block has a few consecutive tokens. One thread a token finds its sequence in the plan, in device memory, and with it
 // the page; then all threads move vectors of 8 elements (device/float_matrix.h) of the tokens' keys, then of their values.
-// Floor: k and v read once, their bytes in the cache written once; a token's place costs about 300 bytes of the plan.
+// Floor: k and v read once, their bytes in the cache written once; a token's place costs about 200 bytes of the plan.
 #pragma once
 
 #include "attention/attention.h"
@@ -39,21 +39,25 @@ struct KvAppend {
     static constexpr int kMaxTokens = 16;
     using Params = KvAppendKernelParams;
     static constexpr bool runs_on(Arch) { return true; }
-    static constexpr int64_t kSharedBytes = 2 * kMaxTokens * sizeof(int32_t);
+    static constexpr int64_t kSharedBytes = (2 * kMaxTokens + 1) * sizeof(int32_t);
 
     ADZE_DEVICE static void run(const Params& p) {
         SharedArena arena;
         const Shared<int32_t> pages = arena.take<int32_t>(kMaxTokens), slots = arena.take<int32_t>(kMaxTokens);
-        const Global<const int32_t> qo_indptr(p.qo_indptr, int64_t{p.max_sequences} + 1);
-        const int32_t sequences = Global<const int32_t>(p.num_sequences, 1).load(0);
+        const Shared<int32_t> count = arena.take<int32_t>(1);
         const int64_t first = static_cast<int64_t>(block_index().x) * p.tokens;
-        const int64_t left = qo_indptr.load(sequences) - first;
-        if (left <= 0) return;  // launched for the plan's capacity
-        const int tokens = left < p.tokens ? static_cast<int>(left) : p.tokens;
-        if (guard(thread_index() < tokens)) {
-            find_place(p, qo_indptr, sequences, static_cast<int32_t>(first) + thread_index(), pages, slots);
+        if (guard(thread_index() < p.tokens)) {  // of the first warp: the others need not read the plan
+            const Global<const int32_t> qo_indptr(p.qo_indptr, int64_t{p.max_sequences} + 1);
+            const int32_t sequences = Global<const int32_t>(p.num_sequences, 1).load(0);
+            const int64_t left = qo_indptr.load(sequences) - first;
+            if (guard(thread_index() < left)) {
+                find_place(p, qo_indptr, sequences, static_cast<int32_t>(first) + thread_index(), pages, slots);
+            }
+            if (thread_index() == 0) count.store(0, left < p.tokens ? static_cast<int32_t>(left) : p.tokens);
         }
         sync_block();
+        const int tokens = count.load(0);
+        if (tokens <= 0) return;  // launched for the plan's capacity
         append(p, p.k, first, tokens, pages, slots);
         append(p, p.v, first, tokens, pages, slots);
     }

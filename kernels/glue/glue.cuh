@@ -14,7 +14,7 @@
 // rope                   x[i], x[i + R] turned by position * inv_freq[i] (arXiv 2104.09864, section 3.4.2)
 //     Sines and cosines of a row in f64, once, by all threads, to shared memory; then each thread keeps those of one
 //     vector of 4 (f32) or 8 pairs and turns it in one head after the other. Floor: the turned part of x, read and
-//     written.
+//     written. (Where R elements are no whole sectors, the one in the middle of a head moves twice.)
 #pragma once
 
 #include "device/exp.h"
