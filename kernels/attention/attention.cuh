@@ -436,7 +436,8 @@ private:
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) {
             const int64_t position = rows.position[s];
-            const int64_t seen_from = p.shape.window == 0 ? limits.begin : most(limits.begin, position - p.shape.window + 1);
+            const int64_t seen_from =
+                p.shape.window == 0 ? limits.begin : most(limits.begin, position - p.shape.window + 1);
             const int64_t seen_to = p.shape.causal ? least(limits.end, position + 1) : limits.end;
             begin[s] = static_cast<int>(least(most(seen_from - tile, 0), kTileKeys));
             end[s] = static_cast<int>(most(least(seen_to - tile, kTileKeys), 0));
@@ -495,14 +496,14 @@ private:
         return v.scales != nullptr && (v.scale_page_stride != 0 || v.scale_token_stride != 0);
     }
 
-    ADZE_DEVICE static void apply_value_scales(const Table& table, int first, Rows& rows,
-                                               C (&scores)[kKeyTiles]) {
+    ADZE_DEVICE static void apply_value_scales(const Table& table, int first, Rows& rows, C (&scores)[kKeyTiles]) {
 #pragma unroll
         for (int n = 0; n < kKeyTiles; ++n) {
 #pragma unroll
             for (int i = 0; i < C::kCount; ++i) {
                 // A key that is not seen has no weight, whatever its scale.
-                if (scores[n].value[i] != 0.0f) scores[n].value[i] *= table.v_scale.load(first + n * M::kN + C::column(i));
+                if (scores[n].value[i] != 0.0f)
+                    scores[n].value[i] *= table.v_scale.load(first + n * M::kN + C::column(i));
             }
         }
         if constexpr (std::is_same_v<T, f16>) {

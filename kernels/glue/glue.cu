@@ -30,14 +30,11 @@ Grid row_grid(const RowTiling& tiling, int64_t rows) {
     return {divide_up(rows, Kernel::kThreads / tiling.threads) * tiling.tiles, 1, 1};
 }
 
-// Blocks a processor that keep its memory busy; more would only fetch the weights more often.
-constexpr int64_t kResidentThreads = 1024;
-
 template <class Kernel>
 void launch_rms_norm(LaunchStream& stream, RmsNormKernelParams params, int vectors) {
     params.threads = threads_of_row(params.x.tensor.columns, vectors, Kernel::kThreads);
     const int64_t blocks = divide_up(params.x.tensor.rows, Kernel::kThreads / params.threads);
-    const int64_t resident = stream.num_processors() * (kResidentThreads / Kernel::kThreads);
+    const int64_t resident = int64_t{stream.num_processors()} * Kernel::kResident;
     launch<Kernel>(stream, {std::min(blocks, resident), 1, 1}, Kernel::kScratch * static_cast<int64_t>(sizeof(float)),
                    params);
 }
@@ -51,26 +48,26 @@ void launch_rms_norm_long(LaunchStream& stream, const RmsNormKernelParams& param
                         {params, static_cast<int32_t>(kept)});
 }
 
-constexpr int64_t kRopeAngles = 1024;  // of a row in a block
-constexpr int64_t kRopeRows = 16;      // of a block, so that the frequencies are fetched seldom
-
 template <class T>
 void launch_rope(LaunchStream& stream, const RopeParams& p) {
     using Kernel = Rope<T>;
-    const int64_t angles = std::min(p.inv_freq.columns, kRopeAngles);
+    const int64_t angles = std::min<int64_t>(p.inv_freq.columns, Kernel::kMaxAngles);
     const int64_t vectors = divide_up(angles, Kernel::kElements);
-    const int64_t rows_bytes = 2 * Kernel::table_floats(angles) * static_cast<int64_t>(sizeof(float));
-    const int64_t most_rows = std::min(kRopeRows, (int64_t{32} << 10) / rows_bytes);
-    const int64_t rows = std::clamp<int64_t>(p.x.rows / (2 * stream.num_processors()), 1, most_rows);
-    const uint64_t places =
-        reinterpret_cast<uint64_t>(p.x.data) |
-        static_cast<uint64_t>((p.x.rows > 1 ? p.x.row_stride : 0) | p.head_dim | p.inv_freq.columns) * sizeof(T);
-    RopeKernelParams params{p.x, p.positions, p.inv_freq, p.head_dim, static_cast<int32_t>(rows),
-                            static_cast<int32_t>(angles), static_cast<int32_t>(divide_up(angles, 64) * 64),
-                            // Lanes that read a table together are 8: they shall not run from one row's into the next.
-                            static_cast<int32_t>(vectors <= 8 ? vectors : divide_up(vectors, 8) * 8), places % 16 == 0};
-    launch<Kernel>(stream, {divide_up(p.x.rows, rows), divide_up(p.inv_freq.columns, angles), 1}, rows * rows_bytes,
-                   params);
+    const int64_t vector_lanes = vectors <= 8 ? vectors : divide_up(vectors, 8) * 8;
+    const auto table = Kernel::Table::of(angles, vector_lanes);
+    // Many rows to a block, so that it seldom fetches the frequencies; but enough blocks, and 32 KiB.
+    const int64_t spare = (int64_t{32} << 10) - Kernel::shared_bytes(angles, 0, table.table);
+    const int64_t fitting = spare / (2 * table.table * static_cast<int64_t>(sizeof(float)));
+    const int64_t most = std::min<int64_t>(Kernel::kMaxRows, fitting);
+    const int64_t rows = std::clamp<int64_t>(p.x.rows / (2 * stream.num_processors()), 1, most);
+    const int64_t row_stride = p.x.rows > 1 ? p.x.row_stride : 0;
+    const int64_t strides_bytes = (row_stride | p.head_dim | p.inv_freq.columns) * static_cast<int64_t>(sizeof(T));
+    const bool aligned = reinterpret_cast<uintptr_t>(p.x.data) % 16 == 0 && strides_bytes % 16 == 0;
+    launch<Kernel>(stream, {divide_up(p.x.rows, rows), divide_up(p.inv_freq.columns, angles), 1},
+                   Kernel::shared_bytes(angles, rows, table.table),
+                   {p.x, p.positions, p.inv_freq, p.head_dim, static_cast<int32_t>(rows), static_cast<int32_t>(angles),
+                    static_cast<int32_t>(divide_up(angles, 64) * 64), static_cast<int32_t>(vector_lanes), table.half,
+                    table.table, aligned});
 }
 
 }  // namespace

@@ -174,6 +174,8 @@ template <int kBlockThreads, int kVectors>
 struct RmsNorm {
     static constexpr const char* kName = "rms_norm";
     static constexpr int kThreads = kBlockThreads;
+    // Of a processor: as many as its registers hold. More would only fetch the weights more often.
+    static constexpr int kResident = (kVectors == 1 ? 1024 : 512) / kThreads;
     using Params = RmsNormKernelParams;
     static constexpr bool runs_on(Arch) { return true; }
     static constexpr int kScratch = 2 * kMaxWarps;  // floats
@@ -184,7 +186,8 @@ struct RmsNorm {
         const int64_t column = thread_index() % p.threads * kLaneElements, step = p.threads * kLaneElements;
         const int64_t rows = p.x.tensor.rows, rows_at_once = kThreads / p.threads;
         float weight[kVectors][kLaneElements];
-        load_floats<kVectors>(p.weight, true, 0, column, step, weight);
+        const int64_t first_row = block_index().x * rows_at_once + thread_index() / p.threads;
+        load_floats<kVectors>(p.weight, first_row < rows, 0, column, step, weight);
         int turn = 0;
         for (int64_t first = block_index().x * rows_at_once; first < rows; first += grid_blocks().x * rows_at_once) {
             const int64_t row = first + thread_index() / p.threads;
@@ -279,8 +282,30 @@ struct RopeKernelParams {
     int32_t rows;          // of a block
     int32_t angles;        // of a row in a block, a multiple of 8 where blocks share a row
     int32_t angle_lanes;   // threads that a row's angles are dealt out to: whole warps, at least the angles
-    int32_t vector_lanes;  // threads that a head's vectors of pairs are dealt out to, at least the vectors
+    int32_t vector_lanes;  // threads that a head's vectors of pairs are dealt out to: as many, or a multiple of 8 above
+    int32_t half, table;   // floats in shared memory, see RopeTable
     bool aligned;          // every vector of x
+};
+
+// The cosines, or the sines, of a row in shared memory, so that no two lanes meet in a bank. A vector of kElements pairs
+// is read in accesses of 4: with 8 pairs their elements are in two halves, which are half a line of banks more than a
+// multiple of it apart, as are the words of a warp that writes one by one. Rows are so far apart that neighbouring lanes
+// read neighbouring banks from one row to the next.
+template <int kElements>
+struct RopeTable {
+    int32_t half, table;
+
+    static constexpr RopeTable of(int64_t angles, int64_t vector_lanes) {
+        const auto vectors = static_cast<int32_t>((angles + kElements - 1) / kElements);
+        RopeTable result{};
+        if (kElements == 8) result.half = (vectors * 4 + 31) / 32 * 32 + 16;
+        result.table = result.half + vectors * 4;
+        while (result.table % 32 != vector_lanes * 4 % 32) ++result.table;
+        return result;
+    }
+    ADZE_DEVICE static int index(int angle, int half) {
+        return kElements == 4 ? angle : angle / 8 * 4 + angle % 4 + (angle % 8 / 4) * half;
+    }
 };
 
 // T is x's element type; a vector is 16 bytes of it.
@@ -289,46 +314,48 @@ struct Rope {
     static constexpr const char* kName = "rope";
     static constexpr int kThreads = 256;
     static constexpr int kElements = 16 / sizeof(T);
+    static constexpr int kMaxRows = 16, kMaxAngles = 1024;  // of a block
     using Params = RopeKernelParams;
+    using Table = RopeTable<kElements>;
     static constexpr bool runs_on(Arch) { return true; }
-
-    // Cosines and sines of a row in shared memory. The vector of 8 pairs is read in two accesses of 4: their elements are
-    // kept apart by half a line of banks more than a multiple of it, so that neither these nor the writes, one by one,
-    // meet in a bank.
-    static constexpr int half_floats(int64_t angles) {
-        const int vectors = static_cast<int>((angles + kElements - 1) / kElements);
-        return kElements == 4 ? 0 : (vectors * 4 + 31) / 32 * 32 + 16;
-    }
-    static constexpr int table_floats(int64_t angles) {
-        return kElements == 4 ? static_cast<int>((angles + 31) / 32 * 32) : 2 * half_floats(angles);
-    }
-    ADZE_DEVICE static int table_index(int angle, int half) {
-        return kElements == 4 ? angle : angle / 8 * 4 + angle % 4 + (angle % 8 / 4) * half;
+    static constexpr int64_t shared_bytes(int64_t angles, int64_t rows, int64_t table) {
+        const auto word = static_cast<int64_t>(sizeof(float));
+        const int64_t inputs = add_shared(add_shared(0, kMaxRows * word), angles * word);
+        return add_shared(add_shared(inputs, rows * table * word), rows * table * word);
     }
 
     ADZE_DEVICE static void run(const Params& p) {
         const int first_angle = static_cast<int>(block_index().y) * p.angles;
         const int left_angles = static_cast<int>(p.inv_freq.columns) - first_angle;
         const int angles = left_angles < p.angles ? left_angles : p.angles;
-        const int table = table_floats(p.angles), half = half_floats(p.angles);
         const int64_t first = static_cast<int64_t>(block_index().x) * p.rows;
         const int64_t left_rows = p.x.rows - first;
         const int rows = left_rows < p.rows ? static_cast<int>(left_rows) : p.rows;
         SharedArena arena;
-        const Shared<float> cosines = arena.take<float>(p.rows * table), sines = arena.take<float>(p.rows * table);
-        compute_angles(p, first, rows, first_angle, angles, cosines, sines);
+        const Shared<int32_t> positions = arena.take<int32_t>(kMaxRows);
+        const Shared<float> inv_freq = arena.take<float>(p.angles);
+        const Shared<float> cosines = arena.take<float>(p.rows * p.table), sines = arena.take<float>(p.rows * p.table);
+        // Once a block, not once a warp.
+        if (guard(thread_index() < rows)) {
+            positions.store(thread_index(), Global<const int32_t>(p.positions).load(first + thread_index()));
+        }
+        for (int angle = thread_index(); guard(angle < angles); angle += kThreads) {
+            inv_freq.store(angle, Global<const float>(p.inv_freq).load(first_angle + angle));
+        }
+        sync_block();
+        compute_angles(p, rows, angles, positions, inv_freq, cosines, sines);
         sync_block();
         const int vectors = (angles + kElements - 1) / kElements;
         const auto heads = static_cast<int>(p.x.columns / p.head_dim);
-        // A task is a vector of a row in every `stride`-th head; threads that share one take turns with the heads.
-        const int tasks = p.rows * p.vector_lanes;
+        // A task is a vector of a row in every `sharers`-th head; where there are fewer tasks than threads, they share.
+        const int tasks = (p.rows * p.vector_lanes + 7) / 8 * 8;
         const int sharers = kThreads / tasks > 1 ? kThreads / tasks : 1;
         for (int task = thread_index(); task < tasks * sharers; task += kThreads) {
-            const int vector = task % p.vector_lanes, row = task / p.vector_lanes % p.rows;
+            const int vector = task % tasks % p.vector_lanes, row = task % tasks / p.vector_lanes;
             if (!guard(vector < vectors) || !guard(row < rows)) continue;
             float cosine[kElements], sine[kElements];
-            read_table(cosines, row * table, vector, half, cosine);
-            read_table(sines, row * table, vector, half, sine);
+            read_table(cosines, row * p.table, vector, p.half, cosine);
+            read_table(sines, row * p.table, vector, p.half, sine);
             const int64_t start = (first + row) * p.x.row_stride + first_angle + vector * kElements;
             for (int head = task / tasks; head < heads; head += sharers) {
                 turn(p, start + int64_t{head} * p.head_dim, angles - vector * kElements, cosine, sine);
@@ -337,21 +364,20 @@ struct Rope {
     }
 
 private:
-    ADZE_DEVICE static void compute_angles(const Params& p, int64_t first, int rows, int first_angle, int angles,
-                                           const Shared<float>& cosines, const Shared<float>& sines) {
-        const int table = table_floats(p.angles), half = half_floats(p.angles);
-        const Global<const float> inv_freq(p.inv_freq);
-        const Global<const int32_t> positions(p.positions);
+    ADZE_DEVICE static void compute_angles(const Params& p, int rows, int angles, const Shared<int32_t>& positions,
+                                           const Shared<float>& inv_freq, const Shared<float>& cosines,
+                                           const Shared<float>& sines) {
         const int together = kThreads / p.angle_lanes > 1 ? kThreads / p.angle_lanes : 1;  // rows
         for (int lane = thread_index(); lane < p.angle_lanes * together; lane += kThreads) {
             const int angle = lane % p.angle_lanes;
             if (!guard(angle < angles)) continue;
-            const double frequency = static_cast<double>(inv_freq.load(first_angle + angle));
-            for (int row = lane / p.angle_lanes; row < rows; row += together) {
+            const auto frequency = static_cast<double>(inv_freq.load(angle));
+            for (int row = lane / p.angle_lanes; guard(row < rows); row += together) {
                 float sine, cosine;
-                sincos_f64(static_cast<double>(positions.load(first + row)) * frequency, sine, cosine);
-                cosines.store(row * table + table_index(angle, half), cosine);
-                sines.store(row * table + table_index(angle, half), sine);
+                sincos_f64(static_cast<double>(positions.load(row)) * frequency, sine, cosine);
+                const int place = row * p.table + Table::index(angle, p.half);
+                cosines.store(place, cosine);
+                sines.store(place, sine);
             }
         }
     }

@@ -303,7 +303,7 @@ struct LinearFma {
             for (int j = 0; j < kColumns; ++j) {
                 const int64_t column = block.column + thread_index() % kThreadsN + j * kThreadsN;
                 float one[1] = {sums[i][j]};
-                if (column < p.y.columns) finish(p, block.row + row_of(i), column, one);
+                finish(p, block.row + row_of(i), column, one);
             }
         }
     }
@@ -349,7 +349,7 @@ private:
     }
 
     ADZE_DEVICE static void multiply(const TileX& x, const TileW& w, float (&sums)[kRows][kColumns]) {
-#pragma unroll 2
+#pragma unroll 1  // 100 registers, so that a processor holds two blocks; unrolled, it is 190
         for (int k = 0; k < kDepth; k += kVectorK) {
             Vec<float, kVectorK> a[kRows], b[kColumns];
 #pragma unroll

@@ -7,9 +7,9 @@
 
 namespace adze {
 
-// A packed weight: panels of kPanel output features, [ceil(N / kPanel)][K][kPanel], the last panel padded with zeros. A
-// lane owns an output feature, so a sum over k never crosses lanes, and a matrix-vector product reads the weight as one
-// stream.
+// A packed weight. On cpu: panels of kPanel output features, [ceil(N / kPanel)][K][kPanel], the last panel padded with
+// zeros. A lane owns an output feature, so a sum over k never crosses lanes, and a matrix-vector product reads the weight
+// as one stream. On GPUs: tiles, see linear.cuh.
 struct WeightView {
     adze_dtype dtype;
     int64_t n, k;

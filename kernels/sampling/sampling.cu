@@ -8,6 +8,7 @@ namespace {
 
 constexpr int64_t kListedTokens = kPartTokens;  // what the merging block holds of a row
 constexpr int64_t kLeastSlots = 64;             // of a part
+static_assert(kListedTokens / kLeastSlots <= SampleMerged::kMaxListedParts);
 
 // How a row is parted, and where its notes are in the workspace; `bytes` 0: it is not parted.
 struct SamplingPlan {

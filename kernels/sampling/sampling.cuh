@@ -207,17 +207,17 @@ public:
     }
 
     // A sum for each warp and vector, in the order of the tokens: sum v of warp w is at(v * kWarps + w) until the next
-    // call.
+    // call. (They lie so that the two of a warp are in different banks.)
     ADZE_DEVICE void spread(const uint64_t (&of_thread)[kTokenVectors]) {
         const bool odd = lane_index() % 2 != 0;
         uint64_t sum = (odd ? of_thread[1] : of_thread[0]) + shuffle_xor(odd ? of_thread[0] : of_thread[1], 1);
         sum = reduce(sum, Add{}, kWarpSize / 2, 2);
         base_ = next_turn();
-        if (lane_index() < 2) scratch_.store(base_ + lane_index() * kWarps + warp_index(), sum);
+        if (lane_index() < 2) scratch_.store(base_ + lane_index() * (kWarps + 1) + warp_index(), sum);
         sync_block();
     }
     ADZE_DEVICE uint64_t at(int segment) const {
-        return scratch_.load(base_ + segment);
+        return scratch_.load(base_ + segment + segment / kWarps);
     }
 
 private:
@@ -757,7 +757,9 @@ struct SampleMerged {
     using Params = SamplingKernelParams;
     using Sums = BlockSums<kThreads>;
     static constexpr bool runs_on(Arch) { return true; }
-    static constexpr int64_t kSharedBytes = SampleShared<kThreads>::kBytes;
+    static constexpr int kMaxListedParts = 128;
+    static constexpr int64_t kSharedBytes =
+        add_shared(SampleShared<kThreads>::kBytes, kMaxListedParts * sizeof(uint32_t));
 
     ADZE_DEVICE static void run(const Params& p) {
         SharedArena arena;
@@ -774,7 +776,7 @@ struct SampleMerged {
         const float largest = logit_of(static_cast<uint32_t>(best >> 32));
         if (p.slots != 0) {
             if (!request.filters()) return draw_segment(p, row, request, largest, sums);
-            if (sample_listed(p, row, request, largest, sums)) return;
+            if (sample_listed(p, row, request, largest, sums, arena)) return;
         }
         RowSource<kThreads> source{p, row, largest, request.temperature, {}};
         filter_and_draw<kThreads>(p, row, request, source, sums, -1.0, 0);
@@ -846,16 +848,19 @@ private:
     }
 
     ADZE_DEVICE static bool sample_listed(const Params& p, int64_t row, const SamplingRequest& request, float largest,
-                                          Sums& sums) {
+                                          Sums& sums, SharedArena& arena) {
         const int64_t notes = p.logits.tensor.rows * p.parts;
         const Global<const uint64_t> best_and_mass(p.notes.best_and_mass, 2 * notes);
         const Global<const uint32_t> count_and_cut(p.notes.count_and_cut, 2 * notes);
         uint64_t total[4] = {}, of_cut = 0;
+        const Shared<uint32_t> counts = arena.take<uint32_t>(kMaxListedParts);
         for (int part = thread_index(); part < p.parts; part += kThreads) {
             const auto of_part = best_and_mass.template load_vec<2>(2 * (row * p.parts + part));
             const double scale = scale_of(of_part[0], largest, request.temperature);
             total[0] += static_cast<uint64_t>(static_cast<double>(of_part[1]) * scale);
-            of_cut = Max{}(of_cut, uint64_t{count_and_cut.load(2 * (row * p.parts + part) + 1)});
+            const auto list = count_and_cut.template load_vec<2>(2 * (row * p.parts + part));
+            counts.store(part, list[0]);
+            of_cut = Max{}(of_cut, uint64_t{list[1]});
         }
         sums.add(total);
         const auto cut = static_cast<uint32_t>(sums.max(of_cut));
@@ -864,12 +869,12 @@ private:
             if (static_cast<float>(unlisted) >= request.min_p * p.mass_of_one) return false;
         }
         HeldSource<IdListed> source;
-        load_list(p, row, count_and_cut, source);
+        load_list(p, row, counts, source);
         source.tokens.weigh(largest, request.temperature, p.mass_of_one);
         return filter_and_draw<kThreads>(p, row, request, source, sums, static_cast<double>(total[0]), cut);
     }
 
-    ADZE_DEVICE static void load_list(const Params& p, int64_t row, const Global<const uint32_t>& count_and_cut,
+    ADZE_DEVICE static void load_list(const Params& p, int64_t row, const Shared<uint32_t>& counts,
                                       HeldSource<IdListed>& source) {
         const Global<const uint16_t> ids(p.notes.ids, p.logits.tensor.rows * p.parts * p.slots);
 #pragma unroll
@@ -879,7 +884,7 @@ private:
             const bool inside = part < p.parts;
             const int64_t note = inside ? row * p.parts + part : 0;
             int count = 0;
-            if (guard(inside)) count = static_cast<int>(count_and_cut.load(2 * note));
+            if (guard(inside)) count = static_cast<int>(counts.load(part));
             float x[1][kLaneElements];
             const int end = (count + kLaneElements - 1) / kLaneElements * kLaneElements;
             unpack(p.notes.logits, fetch_floats_until<1>(end, p.notes.logits, guard(inside), note, offset), x);

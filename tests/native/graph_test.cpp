@@ -201,7 +201,7 @@ TEST_P(Graph, WrongStates) {
     const adze_silu_gate_desc wrong{sizeof wrong, 0, {}, {}, {}};
     EXPECT_TRUE(kit::invalid(adze_silu_gate_run(stream, &wrong), "adze_silu_gate_run", "gate"));
     // A plan's update belongs between launches.
-    const kit::Plan plan = kit::make_plan(context, kit::plan_desc({.sequences = {{1, 1}}, .shape = {}}));
+    const kit::Plan plan = kit::make_plan(context, kit::plan_desc({.sequences = {{1, 1}}, .shape = {1, 1, 64, 64}}));
     const oracle::Paging paging = kit::make_paging({{1, 1}}, 16, 1, random);
     const adze_attention_batch batch = kit::batch_of(paging);
     EXPECT_TRUE(

@@ -185,6 +185,7 @@ void Block::bulk_load(uint32_t to, const TensorMap& tensor_map, const int32_t* a
     LoadUnderWay load{map, {}, to, current->index};
     std::copy(at, at + rank, load.at);
     copies.loads[barrier_at].push_back(load);
+    wake_all();  // who waits for the barrier already lets it land
     counters.async_copy_bytes += box_bytes(map);
     for_box_rows(map, at, [&](const std::byte* address, uint32_t, uint32_t bytes) {
         if (address == nullptr) return;

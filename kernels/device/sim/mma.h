@@ -257,9 +257,24 @@ inline void store_c(const Tile& tile, int row, int column, const typename M::C& 
 template <class M>
 inline typename M::A as_operand(const typename M::C* c, Site site) {
     using T = typename M::Element;
-    static_assert(sizeof(T) == 2);
     typename M::A a;
-    if constexpr (kWarpSize == 32) {  // the same lane holds them
+    if constexpr (sizeof(T) == 1) {  // FP8: two other lanes hold a lane's four columns
+        using L = typename M::L;
+        sim::Thread& self = *sim::current;
+        self.offer[0] = const_cast<typename M::C*>(c);
+        self.offer[1] = &a;
+        self.block->meet("as_operand", site, [&self](sim::Warp& warp) {
+            const sim::Thread* lanes = &self.block->threads[static_cast<size_t>(warp.first)];
+            for (int lane = 0; lane < kWarpSize; ++lane) {
+                for (int i = 0; i < M::A::kCount; ++i) {
+                    const int row = L::a_row(lane, i), column = L::a_column(lane, i);
+                    const auto* from = static_cast<const typename M::C*>(lanes[row % 8 * 4 + column % 8 / 2].offer[0]);
+                    static_cast<typename M::A*>(lanes[lane].offer[1])->value[i] =
+                        round_to<T>(from[column / 8].value[row / 8 * 2 + column % 2]);
+                }
+            }
+        });
+    } else if constexpr (kWarpSize == 32) {  // the same lane holds them
         for (int i = 0; i < M::A::kCount; ++i) a.value[i] = round_to<T>(c[i / 4].value[i % 4]);
     } else {
         using L = typename M::L;

@@ -73,7 +73,8 @@ void Shadow::access(Thread& thread, Shadowed kind, uint32_t offset, uint32_t byt
             report(thread, kind == Shadowed::kRead ? "read" : "write", at, word, true, "no barrier between them", site);
         }
         if (kind == Shadowed::kRead) {
-            if (word.reader == kNobody || word.reader == self || word.read_stamp <= block_->base) {
+            // A read that is ordered after the earlier ones stands for them: who has waited for it has for those.
+            if (word.reader == self || word.read_stamp <= block_->base || knows_reads(thread, word)) {
                 if (word.reader != self) word.read_bytes = 0;
                 word.reader = self;
                 word.reader_warps = warp_bit;

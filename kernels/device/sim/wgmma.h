@@ -22,10 +22,16 @@ struct Wgmma {
         static int column(int i) { return L::a_column(lane_index(), i); }
     };
     struct C {
-        static constexpr int kCount = kN / 2;
+        static constexpr int kCount = kN / 2, kRows = L::kRows;
         Acc value[kCount] = {};
         static int row(int i) { return first_row() + L::c_row(lane_index(), i % 4); }
         static int column(int i) { return i / 4 * 8 + L::c_column(lane_index(), i % 4); }
+        static constexpr int slot(int i) { return L::slot(i % 4); }
+        static int slot_row(int s) { return row(s * 2); }
+        template <class V, class Op>
+        static V reduce_row(V x, Op op, Site site = Site::current()) {
+            return reduce(x, op, L::kRowLanes, L::kRowStride, site);
+        }
     };
 
     // Computes instructions [begin, end) of the group, which accumulate in the same registers, from what its threads
@@ -93,6 +99,9 @@ template <int kGroups>
 inline void wgmma_wait(Site site) {
     sim::current->block->wgmma_wait(kGroups, site);
 }
+
+template <class Fragment>
+inline void wgmma_pin(Fragment&) {}
 
 template <class W, class TileB>
 inline sim::GroupMultiply describe_wgmma(typename W::C& c, const TileB& b, int n, int k, bool rows_b, bool accumulate,

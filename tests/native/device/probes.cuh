@@ -161,13 +161,29 @@ ADZE_DEVICE void store_accumulators(const C& c, const Global<Acc>& out, int firs
     }
 }
 
+// Of the matrix that neighbouring accumulators make.
+template <class C, int kCount>
+ADZE_DEVICE void sum_rows(const C (&c)[kCount], const Global<float>& out) {
+    float sums[C::kRows] = {};
+#pragma unroll
+    for (int j = 0; j < kCount; ++j) {
+#pragma unroll
+        for (int i = 0; i < C::kCount; ++i) sums[C::slot(i)] += static_cast<float>(c[j].value[i]);
+    }
+#pragma unroll
+    for (int s = 0; s < C::kRows; ++s) {
+        const float sum = C::reduce_row(sums[s], Add{});
+        if (C::column(0) == 0) out.store(C::slot_row(s), sum);
+    }
+}
+
 template <class T>
 constexpr bool has_mma(bool wide, Arch arch) {
     constexpr bool kFp8 = std::is_same_v<T, e4m3> || std::is_same_v<T, e5m2>;
     return kFp8 ? arch == Arch::kSm89 : !wide || arch == Arch::kGfx90a;
 }
 template <class T, bool kWide>
-using MmaOf = std::conditional_t<kWide, MmaWide<T>, Mma<T>>;
+using ProbeMma = std::conditional_t<kWide, MmaWide<T>, Mma<T>>;
 
 template <class T, bool kWide, bool kRowsB>
 struct MmaKernel {
@@ -179,7 +195,7 @@ struct MmaKernel {
     static constexpr bool runs_on(Arch arch) { return has_mma<T>(kWide, arch); }
 
     ADZE_DEVICE static void run(const Params& p) {
-        using M = MmaOf<T, kWide>;
+        using M = ProbeMma<T, kWide>;
         using TileA = SharedTile<T, M::kM, kK>;
         using TileB = std::conditional_t<kRowsB, SharedTile<T, kK, kN>, SharedTile<T, kN, kK>>;
         SharedArena arena;
@@ -206,28 +222,12 @@ struct MmaKernel {
         const Global<Acc> out(static_cast<Acc*>(p.c), M::kM * kN);
 #pragma unroll
         for (int j = 0; j < kN / M::kN; ++j) store_accumulators(c[j], out, j * M::kN, kN);
-        if (p.row_sums != nullptr) sum_rows<M>(c, Global<float>(p.row_sums, M::kM));
+        if (p.row_sums != nullptr) sum_rows(c, Global<float>(p.row_sums, M::kM));
         if constexpr (sizeof(T) == 2) {
             if (p.rounded != nullptr) {
                 store_rounded<M>(c, take_tile<SharedTile<T, M::kM, kN>>(arena),
                                  Global<T>(static_cast<T*>(p.rounded), M::kM * kN));
             }
-        }
-    }
-
-    template <class M>
-    ADZE_DEVICE static void sum_rows(const typename M::C* c, const Global<float>& out) {
-        using C = typename M::C;
-        float sums[C::kRows] = {};
-#pragma unroll
-        for (int j = 0; j < kN / M::kN; ++j) {
-#pragma unroll
-            for (int i = 0; i < C::kCount; ++i) sums[C::slot(i)] += static_cast<float>(c[j].value[i]);
-        }
-#pragma unroll
-        for (int s = 0; s < C::kRows; ++s) {
-            const float sum = C::reduce_row(sums[s], Add{});
-            if (C::column(0) == 0) out.store(C::slot_row(s), sum);
         }
     }
 
@@ -261,7 +261,7 @@ struct WgmmaKernel {
         fill_tile(b, p.b);
         fence_async_proxy();
         sync_block();
-        typename W::C c;
+        typename W::C c[1];
         if constexpr (kRegisters) {
             typename W::A rows[kK / W::kK];
 #pragma unroll
@@ -272,21 +272,22 @@ struct WgmmaKernel {
                 }
                 wgmma_pin(rows[k / W::kK]);
             }
-            wgmma_pin(c);
+            wgmma_pin(c[0]);
             wgmma_fence();
 #pragma unroll
-            for (int k = 0; k < kK; k += W::kK) wgmma<W, kRowsB>(c, rows[k / W::kK], b, 0, k);
+            for (int k = 0; k < kK; k += W::kK) wgmma<W, kRowsB>(c[0], rows[k / W::kK], b, 0, k);
         } else {
-            wgmma_pin(c);
+            wgmma_pin(c[0]);
             wgmma_fence();
 #pragma unroll
-            for (int k = 0; k < kK; k += W::kK) wgmma<W, kRowsB>(c, a, 0, k, b, 0, k, k != 0);
+            for (int k = 0; k < kK; k += W::kK) wgmma<W, kRowsB>(c[0], a, 0, k, b, 0, k, k != 0);
         }
         wgmma_commit();
         wgmma_wait<0>();
-        wgmma_pin(c);
+        wgmma_pin(c[0]);
         using Acc = typename W::Acc;
-        store_accumulators(c, Global<Acc>(static_cast<Acc*>(p.c), kM * kN), 0, kN);
+        store_accumulators(c[0], Global<Acc>(static_cast<Acc*>(p.c), kM * kN), 0, kN);
+        if (p.row_sums != nullptr) sum_rows(c, Global<float>(p.row_sums, kM));
     }
 };
 
@@ -398,7 +399,7 @@ struct LayoutKernel {
     static constexpr bool runs_on(Arch arch) { return has_mma<T>(kWide, arch); }
 
     ADZE_DEVICE static void run(const Params& p) {
-        using M = MmaOf<T, kWide>;
+        using M = ProbeMma<T, kWide>;
         if (warp_index() != 0) return;
         if (p.operand == 0) write_layout<typename M::A>(p.out, kWarpSize);
         if (p.operand == 1) write_layout<typename M::B>(p.out, kWarpSize);
@@ -468,7 +469,7 @@ struct PipelineKernelParams {
 };
 
 // Warp group 0 asks for copies, 1 and 2 multiply 64 rows each. A stage is full once its bytes have come, and free again
-// once both have arrived.
+// once all their warps have arrived.
 template <class T>
 struct PipelineKernel {
     static constexpr const char* kName = "probe_pipeline";
@@ -498,7 +499,7 @@ struct PipelineKernel {
         if (thread_index() == 0) {
             for (int i = 0; i < kStages; ++i) {
                 mbarrier_init(s.full, i, 1);
-                mbarrier_init(s.free, i, kConsumers);
+                mbarrier_init(s.free, i, kConsumers * kWarpGroup / kWarpSize);
             }
             fence_mbarrier_init();
         }
@@ -527,7 +528,6 @@ struct PipelineKernel {
     ADZE_DEVICE static void consume(const Params& p, const Storage& s, int steps, int group) {
         using W = Wgmma<T, kN>;
         typename W::C c;
-        const bool first = thread_index() % kWarpGroup == 0;
         for (int step = 0; step < steps; ++step) {
             const int stage = step % kStages;
             mbarrier_wait(s.full, stage, static_cast<uint32_t>(step / kStages) & 1);
@@ -539,7 +539,7 @@ struct PipelineKernel {
             for (int k = 0; k < kK; k += W::kK) wgmma<W>(c, a, group * 64, k, b, 0, k);
             wgmma_commit();
             wgmma_wait<1>();  // the step before
-            if (first && step > 0) mbarrier_arrive(s.free, (step - 1) % kStages);
+            if (lane_index() == 0 && step > 0) mbarrier_arrive(s.free, (step - 1) % kStages);
         }
         wgmma_wait<0>();
         wgmma_pin(c);

@@ -55,7 +55,7 @@ struct ProbeMmaParams {
     const void* b;    // [N][W], or [W][N] with rows_b
     void* c;          // [M][N] float32 or int32
     void* rounded;    // [M][N] in the operands' type, through store_c: 2-byte operands without n; or NULL
-    float* row_sums;  // [M] of c, through reduce_row; float32 accumulators without n; or NULL
+    float* row_sums;  // [M] of c, through reduce_row; or NULL
     ProbeFormat format;
     int32_t n;               // 0: Mma; else 8, 64, 128 or 256
     int32_t rows_b;          // 2-byte operands; with n a multiple of 64
