@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs one compilation of GPU code: keeps the seconds that it took beside the object file (cmake/gpu-report.sh shows
-# them), and fails on what ptxas says without calling it a warning: C7508 and C7510 and their like, wgmma serialised.
+# Runs one compilation of GPU code: keeps the processor time that it took beside the object file, for .ci/gpu-report, and
+# fails on what ptxas says without calling it a warning: C7508, C7510 and their like, by which wgmma is serialised.
 #
 #   gpu-compile.sh COMPILER ARGUMENT...
 set -u
@@ -12,15 +12,15 @@ for argument; do
 done
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-begun=$(date +%s%N)
 "$@" >"$log" 2>&1
 code=$?
 cat "$log" >&2
 [ "$code" = 0 ] || exit "$code"
-milliseconds=$((($(date +%s%N) - begun) / 1000000))
 if grep -q '(C75[0-9][0-9])' "$log"; then
     echo "error: ptxas gives performance away, see above" >&2
     rm -f "$object"
     exit 1
 fi
-[ -z "$object" ] || echo "$milliseconds" >"$object.ms"
+# The second line is the children's: "1m2.345s 0m0.678s".
+times >"$log"
+[ -z "$object" ] || awk -F '[ms ]+' 'NR == 2 { printf "%d\n", 1000 * (60 * ($1 + $3) + $2 + $4) }' "$log" >"$object.ms"

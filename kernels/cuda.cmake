@@ -44,7 +44,7 @@ file(GLOB layer_sources CONFIGURE_DEPENDS device/cuda/*.cu)
 add_library(adze_cuda_kernels OBJECT ${gpu_sources} ${layer_sources})
 target_link_libraries(adze_cuda_kernels PRIVATE adze_interface)
 # Contraction only where fma() is written, as on every backend: else a result could depend on the tile that computed it.
-target_compile_options(adze_cuda_kernels PRIVATE -Xptxas=--warning-as-error -fmad=false --expt-relaxed-constexpr -lineinfo)
+target_compile_options(adze_cuda_kernels PRIVATE -Xptxas=--warning-as-error -fmad=false --expt-relaxed-constexpr)
 set_target_properties(adze_cuda_kernels PROPERTIES CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/gpu-compile.sh)
 
 add_library(adze_cuda OBJECT runtime/cuda_backend.cpp device/cuda/driver.cpp ${device_sources})

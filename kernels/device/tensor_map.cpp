@@ -1,4 +1,5 @@
 #include "device/tensor_map.h"
+
 #include "runtime/check.h"
 
 namespace adze {

@@ -58,7 +58,8 @@ const BackendTable* open_plugin(const std::string& path, const char* backend) {
     if (plugin == nullptr || plugin->interface_hash != ADZE_INTERFACE_HASH) {
         dlclose(library);
         fail(ADZE_ERROR_UNAVAILABLE,
-             "%s is not a plug-in of this build of libadze; build it again: cmake --preset %s && cmake --build --preset %s",
+             "%s is not a plug-in of this build of libadze; build it again: cmake --preset %s && cmake --build "
+             "--preset %s",
              path.c_str(), backend, backend);
     }
     return plugin->open(kHostServices);

@@ -147,8 +147,8 @@ TEST_P(GpuRuntime, OnlyTheSimulatorCounts) {
     adze_sim_launch launch{};
     launch.struct_size = sizeof launch;
     if (!on_sim()) {
-        EXPECT_TRUE(refused(adze_sim_counters(context, 0, &launch), ADZE_ERROR_NOT_SUPPORTED, "adze_sim_counters",
-                            "sim"));
+        EXPECT_TRUE(
+            refused(adze_sim_counters(context, 0, &launch), ADZE_ERROR_NOT_SUPPORTED, "adze_sim_counters", "sim"));
         return;
     }
     EXPECT_TRUE(invalid(adze_sim_counters(context, 0, &launch), "adze_sim_counters", "back", "0"));  // none so far

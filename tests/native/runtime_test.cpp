@@ -171,8 +171,7 @@ TEST_P(Runtime, BackendsThatAreNotThereSayWhatIsMissing) {
         return text;
     };
     const auto builds = [](const std::string& text, const std::string& preset) {
-        return text.find("cmake --preset " + preset + " && cmake --build --preset " + preset) !=
-               std::string::npos;
+        return text.find("cmake --preset " + preset + " && cmake --build --preset " + preset) != std::string::npos;
     };
     if (const std::string cuda = message(ADZE_BACKEND_CUDA); !cuda.empty()) {
         EXPECT_TRUE(builds(cuda, "cuda") || cuda.find("no device: cudaGetDeviceCount: cuda") != std::string::npos)
