@@ -82,6 +82,7 @@ void Block::start(GridRun& run, int64_t block) {
 
     for (int w = 0; w < num_warps; ++w) {
         Warp& warp = warps[static_cast<size_t>(w)];
+        warp.index = w;
         warp.first = w * run.warp_size;
         warp.lanes = run.warp_size;
         warp.arrived = warp.done = 0;

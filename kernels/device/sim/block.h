@@ -47,7 +47,7 @@ struct Thread {
 extern thread_local Thread* current __attribute__((tls_model("initial-exec")));
 
 struct Warp {
-    int first, lanes;  // threads
+    int index, first, lanes;  // threads
     int arrived, done;
     const char* meets_in;
     Site site;

@@ -62,33 +62,49 @@ bool Shadow::knows_reads(const Thread& thread, const Word& word) const {
 }
 
 void Shadow::access(Thread& thread, Shadowed kind, uint32_t offset, uint32_t bytes, const std::source_location& site) {
-    const uint32_t warp_bit = 1u << (thread.index / thread.warp->lanes);
+    if (kind == Shadowed::kRead) {
+        read(thread, offset, bytes, site);
+    } else {
+        write(thread, kind == Shadowed::kAtomic, offset, bytes, site);
+    }
+}
+
+void Shadow::read(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
+    const Stamp base = block_->base, now = block_->now;
+    const auto self = static_cast<uint16_t>(thread.index);
+    // Whether it may know of reads since the last block barrier at all.
+    const bool has_met = !thread.clock.empty() || thread.warp->base > base;
+    for_words(offset, bytes, [&](Word& word, uint8_t mask, uint32_t at) {
+        if (word.in_flight) report(thread, "read", at, word, true, "has not been waited for", site);
+        if (word.write_stamp > base && (word.write_bytes & mask) != 0 && !knows_write(thread, word)) {
+            report(thread, "read", at, word, true, "no barrier between them", site);
+        }
+        // A read that is ordered after the earlier ones stands for them: who has waited for it has for those.
+        if (word.read_stamp <= base || (word.reader != self && has_met && knows_reads(thread, word))) {
+            word.reader = self;
+            word.reader_warps = 0;
+            word.read_bytes = 0;
+        } else if (word.reader != self) {
+            word.reader = kMany;
+        }
+        word.reader_warps |= 1u << thread.warp->index;
+        word.read_bytes |= mask;
+        word.read_stamp = now;
+        word.read_site = WarpTraffic::key(site);
+    });
+}
+
+void Shadow::write(Thread& thread, bool atomic, uint32_t offset, uint32_t bytes, const std::source_location& site) {
+    const Stamp base = block_->base, now = block_->now;
     const auto self = static_cast<uint16_t>(thread.index);
     for_words(offset, bytes, [&](Word& word, uint8_t mask, uint32_t at) {
-        const bool atomic = kind == Shadowed::kAtomic;
-        if (word.in_flight)
-            report(thread, atomic || kind == Shadowed::kWrite ? "write" : "read", at, word, true,
-                   "has not been waited for", site);
-        if ((word.write_bytes & mask) != 0 && !(atomic && word.atomic) && !knows_write(thread, word)) {
-            report(thread, kind == Shadowed::kRead ? "read" : "write", at, word, true, "no barrier between them", site);
-        }
-        if (kind == Shadowed::kRead) {
-            // A read that is ordered after the earlier ones stands for them: who has waited for it has for those.
-            if (word.reader == self || word.read_stamp <= block_->base || knows_reads(thread, word)) {
-                if (word.reader != self) word.read_bytes = 0;
-                word.reader = self;
-                word.reader_warps = warp_bit;
-            } else {
-                word.reader = kMany;
-                word.reader_warps |= warp_bit;
-            }
-            word.read_bytes |= mask;
-            word.read_stamp = block_->now;
-            word.read_site = WarpTraffic::key(site);
-            return;
-        }
+        if (word.in_flight) report(thread, "write", at, word, true, "has not been waited for", site);
         if (word.held != 0) report(thread, "write", at, word, false, "has not been waited for", site);
-        if ((word.read_bytes & mask) != 0 && !knows_reads(thread, word)) {
+        if (word.write_stamp > base && (word.write_bytes & mask) != 0 && !(atomic && word.atomic) &&
+            !knows_write(thread, word)) {
+            report(thread, "write", at, word, true, "no barrier between them", site);
+        }
+        if (word.read_stamp > base && (word.read_bytes & mask) != 0 && !knows_reads(thread, word)) {
             report(thread, "write", at, word, false, "no barrier between them", site);
         }
         // An atomic update after one's own plain write does not hide that write from the others.
@@ -96,7 +112,7 @@ void Shadow::access(Thread& thread, Shadowed kind, uint32_t offset, uint32_t byt
         if (word.writer != self) word.write_bytes = 0;
         word.write_bytes |= mask;
         word.writer = self;
-        word.write_stamp = block_->now;
+        word.write_stamp = now;
         word.write_site = WarpTraffic::key(site);
         word.atomic = atomic;
     });

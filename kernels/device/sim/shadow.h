@@ -46,6 +46,8 @@ private:
         uint32_t held;  // by reads of the async proxy
         const void *write_site, *read_site;
     };
+    void read(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
+    void write(Thread& thread, bool atomic, uint32_t offset, uint32_t bytes, const std::source_location& site);
     template <class Visit>
     void for_words(uint32_t offset, uint32_t bytes, Visit&& visit);
     bool knows_write(const Thread& thread, const Word& word) const;

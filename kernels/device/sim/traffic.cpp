@@ -14,31 +14,36 @@ constexpr uint32_t kBanks = 32, kBankBytes = 4;
 uint64_t count_sectors(const uint64_t* address, uint64_t lanes, uint32_t bytes) {
     std::array<uint64_t, 128> sectors;
     size_t count = 0;
-    uint64_t last = UINT64_MAX;
+    bool rising = true;
     for (uint64_t rest = lanes; rest != 0; rest &= rest - 1) {
         const uint64_t start = address[std::countr_zero(rest)];
         for (uint64_t s = start / kSectorBytes; s <= (start + bytes - 1) / kSectorBytes; ++s) {
-            if (s != last) sectors[count++] = s;
-            last = s;
+            if (count != 0 && s == sectors[count - 1]) continue;
+            rising &= count == 0 || s > sectors[count - 1];
+            sectors[count++] = s;
         }
     }
+    if (rising) return count;
     std::sort(sectors.begin(), sectors.begin() + count);
     return static_cast<uint64_t>(std::unique(sectors.begin(), sectors.begin() + count) - sectors.begin());
 }
 
-// Passes over the banks that a group of lanes takes: the most distinct words that one bank must give.
+// Passes over the banks that a group of lanes takes: the most distinct words that one bank must give. Accesses are
+// aligned, so two of `bytes` bytes either meet in all their banks or in none.
 uint64_t passes(const uint64_t* address, uint64_t lanes, uint32_t bytes) {
-    std::array<uint64_t, 256> words;
-    size_t count = 0;
+    const uint32_t unit = std::max(bytes, kBankBytes), slots = kBanks * kBankBytes / unit;
+    std::array<std::array<uint64_t, 32>, kBanks> distinct;  // units of each slot
+    std::array<uint8_t, kBanks> count{};
+    uint8_t most = 0;
     for (uint64_t rest = lanes; rest != 0; rest &= rest - 1) {
-        const uint64_t start = address[std::countr_zero(rest)];
-        for (uint64_t w = start / kBankBytes; w <= (start + bytes - 1) / kBankBytes; ++w) words[count++] = w;
+        const uint64_t at = address[std::countr_zero(rest)] / unit;
+        const size_t slot = at % slots;
+        const auto end = distinct[slot].begin() + count[slot];
+        if (std::find(distinct[slot].begin(), end, at) != end) continue;
+        *end = at;
+        most = std::max(most, ++count[slot]);
     }
-    std::sort(words.begin(), words.begin() + count);
-    count = static_cast<size_t>(std::unique(words.begin(), words.begin() + count) - words.begin());
-    std::array<uint64_t, kBanks> in_bank{};
-    for (size_t i = 0; i < count; ++i) ++in_bank[words[i] % kBanks];
-    return *std::max_element(in_bank.begin(), in_bank.end());
+    return most;
 }
 
 // Wide accesses go by as many lanes at a time as fill the banks once (8 lanes of 16 bytes); each part takes a pass.
