@@ -94,6 +94,9 @@ inline void wgmma_wait(Site site) {
     sim::current->block->wgmma_wait(kGroups, site);
 }
 
+template <class Fragment>
+inline void wgmma_pin(Fragment&) {}
+
 template <class W, class TileB>
 inline sim::GroupMultiply describe_wgmma(typename W::C& c, const TileB& b, int n, int k, bool rows_b, bool accumulate,
                                          const Site& site) {
