@@ -185,6 +185,7 @@ void Block::bulk_load(uint32_t to, const TensorMap& tensor_map, const int32_t* a
     LoadUnderWay load{map, {}, to, current->index, site};
     std::copy(at, at + rank, load.at);
     copies.loads[barrier_at].push_back(load);
+    wake_all();  // who waits for the barrier lets it land
     counters.async_copy_bytes += box_bytes(map);
     for_box_rows(map, at, [&](const std::byte* address, uint32_t, uint32_t bytes) {
         if (address == nullptr) return;
@@ -249,7 +250,7 @@ void Block::wait_bulk_stores(uint32_t groups_left, const Site& site) {
                             static_cast<size_t>(store.map.element_bytes));
             }
         });
-        shadow.release(store.from, box_bytes(store.map));
+        shadow.release_to(self, store.from, box_bytes(store.map));
     }
     stores.resize(left);
 }

@@ -394,6 +394,11 @@ std::string Block::describe_stand() const {
     }
     std::string out;
     for (const auto& [what, which] : threads_in) out += (out.empty() ? "threads " : "; threads ") + which + " " + what;
+    for (const auto& [at, barrier] : copies.barriers) {
+        if (barrier.pending == barrier.expected && barrier.bytes == 0) continue;
+        out += "; mbarrier at byte " + std::to_string(at) + ", phase " + std::to_string(barrier.phase) + ": " +
+               std::to_string(barrier.pending) + " arrivals and " + std::to_string(barrier.bytes) + " bytes to come";
+    }
     return out;
 }
 

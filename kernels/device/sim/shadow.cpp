@@ -154,6 +154,14 @@ void Shadow::release(uint32_t offset, uint32_t bytes) {
     for_words(offset, bytes, [](Word& word, uint8_t, uint32_t) { --word.held; });
 }
 
+void Shadow::release_to(Thread& thread, uint32_t offset, uint32_t bytes) {
+    for_words(offset, bytes, [&](Word& word, uint8_t mask, uint32_t) {
+        --word.held;
+        note_read(thread, word);
+        word.read_bytes |= mask;
+    });
+}
+
 void Shadow::report(const Thread&, const char* does, uint32_t offset, const Word& word, bool with_write,
                     const char* why, const std::source_location& site) const {
     const void* other = with_write ? word.write_site : word.read_site;

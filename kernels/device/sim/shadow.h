@@ -33,6 +33,8 @@ public:
     // must have been fenced.
     void hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
     void release(uint32_t offset, uint32_t bytes);
+    // The same for the running thread alone, which has waited: others must synchronise with it before they write there.
+    void release_to(Thread& thread, uint32_t offset, uint32_t bytes);
 
 private:
     static constexpr uint32_t kWordBytes = 4;

@@ -52,7 +52,7 @@ struct MissingBarrier : TestKernel<128> {
 SIM_TEST(AsyncCopies, missing_barrier_behind_the_wait) {
     const sim_test::Array<float> data(512, 3.0f);
     expect_detector<MissingBarrier>({3, 1, 1}, kShared, {.data = data.data(), .count = 512},
-                                    {"race: read of shared memory", PLACE("missing_barrier copy"),
+                                    {"race: ", "no barrier between them", PLACE("missing_barrier copy"),
                                      PLACE("missing_barrier read")});
 }
 

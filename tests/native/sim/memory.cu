@@ -61,26 +61,29 @@ struct ViewBeyond : TestKernel<64> {
     }
 };
 
+struct OfTensor : TestKernel<64, adze_tensor> {
+    static constexpr const char* kName = "of_tensor";
+    static void run(const Params& p) {
+        const Global<const float> in(p);  // @of_tensor
+        in.load(0);
+    }
+};
+
 SIM_TEST(Memory, a_view_beyond_its_buffer) {
     const sim_test::Array<float> data(100, 0.0f);
     expect_detector<ViewBeyond>({2, 1, 1}, 0, {.data = data.data(), .count = 100},
                                 {"a view of 404 bytes at 0x", "reaches beyond its buffer", PLACE("view_beyond")});
     // Likewise where it begins before it.
     expect_caught<ViewBeyond>({2, 1, 1}, 0, {.data = data.data() - 1, .count = 10}, {"reaches beyond its buffer"});
-    // A tensor's rows.
-    struct OfTensor : TestKernel<64, adze_tensor> {
-        static constexpr const char* kName = "of_tensor";
-        static void run(const Params& p) {
-            const Global<const float> in(p);
-            in.load(0);
-        }
-    };
-    const adze_tensor fits{
-        .data = data.data(), .dtype = ADZE_DTYPE_F32, .reserved = 0, .rows = 4, .columns = 10, .row_stride = 30};
+    adze_tensor fits{};
+    fits.data = data.data();
+    fits.rows = 4;
+    fits.columns = 10;
+    fits.row_stride = 30;
     adze_tensor wider = fits;
     wider.columns = 11;
     expect_ok<OfTensor>({1, 1, 1}, 0, fits);
-    expect_caught<OfTensor>({1, 1, 1}, 0, wider, {"a view of 404 bytes", "reaches beyond its buffer", "memory.cu:"});
+    expect_caught<OfTensor>({1, 1, 1}, 0, wider, {"a view of 404 bytes", "reaches beyond its buffer", PLACE("of_tensor")});
 }
 
 SIM_TEST(Memory, a_released_buffer) {

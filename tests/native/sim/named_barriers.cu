@@ -97,10 +97,10 @@ SIM_TEST(NamedBarriers, producer_and_consumers) {
 
 // Misuse.
 
-struct WrongCount : TestKernel<64> {
+struct WrongCount : TestKernel<128> {
     static constexpr const char* kName = "wrong_count";
     static void run(const Params& p) {
-        sync_named(1, p.good || warp_index() == 0 ? 64 : 32);  // @count
+        if (warp_index() < 2) sync_named(1, p.good || warp_index() == 0 ? 64 : 128);  // @count
     }
 };
 SIM_TEST(NamedBarriers, differing_counts) {
