@@ -19,6 +19,7 @@ struct Counters {
     uint64_t async_copy_bytes = 0;                   // into shared memory, bulk copies included
 
     Counters& operator+=(const Counters& other);
+    bool operator==(const Counters&) const = default;
 };
 
 enum class Access : uint8_t { kGlobalRead, kGlobalWrite, kSharedRead, kSharedWrite };

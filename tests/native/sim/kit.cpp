@@ -2,6 +2,17 @@
 
 #include <fstream>
 
+namespace adze::sim {
+
+std::ostream& operator<<(std::ostream& out, const sim::Counters& c) {
+    return out << "read " << c.global_read_bytes << " B in " << c.global_read_sectors << " sectors, written "
+               << c.global_write_bytes << " B in " << c.global_write_sectors << ", requests " << c.global_requests
+               << ", shared " << c.shared_requests << " with conflicts " << c.shared_bank_conflicts << ", barriers "
+               << c.block_barriers << " and " << c.warp_barriers << ", copied " << c.async_copy_bytes;
+}
+
+}  // namespace adze::sim
+
 namespace sim_test {
 namespace {
 

@@ -15,6 +15,12 @@
 #include "device/sim/device.h"
 #include "runtime/check.h"
 
+namespace adze::sim {
+
+std::ostream& operator<<(std::ostream& out, const Counters& counters);
+
+}  // namespace adze::sim
+
 namespace sim_test {
 
 // How the simulator goes about a launch.
