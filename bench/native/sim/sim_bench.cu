@@ -97,7 +97,8 @@ bool check(LaunchStream& stream, const char* name, const char* unit, double floo
     }
     const bool wall_reached = by_wall >= floor, reached = wall_reached || by_processor >= floor;
     std::printf("%-4s %s: %.0f M %s a second%s; the floor is %.0f M\n", reached ? "ok" : "FAIL", name,
-                (wall_reached ? by_wall : by_processor) / 1e6, unit, wall_reached ? "" : " of processor time", floor / 1e6);
+                (wall_reached ? by_wall : by_processor) / 1e6, unit, wall_reached ? "" : " of processor time",
+                floor / 1e6);
     return reached;
 }
 

@@ -166,8 +166,7 @@ void Block::finish(Thread& self) {
     Warp& warp = *self.warp;
     if (++warp.done == warp.lanes) settle(warp);
     const ThreadCopies& mine = self.copies;
-    if (!mine.copies.empty())
-        fail(mine.copies.front().site, "the thread returns with an asynchronous copy under way");
+    if (!mine.copies.empty()) fail(mine.copies.front().site, "the thread returns with an asynchronous copy under way");
     if (!mine.stores.empty()) fail(mine.stores.front().site, "the thread returns with a bulk store under way");
     if (!mine.multiplies.empty()) fail(mine.multiplies.front().site, "the thread returns with a wgmma under way");
     if (live_ == 0) {

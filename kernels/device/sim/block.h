@@ -68,8 +68,8 @@ enum class Turns { kForward, kReverse, kShuffled };
 
 struct Options {
     Turns turns = Turns::kForward;
-    uint32_t seed = 1;  // of kShuffled
-    int resident = 1;   // blocks that one thread of the host has under way at a time
+    uint32_t seed = 1;        // of kShuffled
+    int resident = 1;         // blocks that one thread of the host has under way at a time
     int patience_ms = 20000;  // for blocks that wait for each other, none of which ends
 };
 

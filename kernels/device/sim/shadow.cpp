@@ -111,7 +111,8 @@ void Shadow::access(Thread& thread, Shadowed kind, uint32_t offset, uint32_t byt
         if ((word.read_bytes & mask) != 0 && !knows_reads(thread, word)) {
             report(thread, "write", at, word, false, "no barrier between them", site);
         }
-        if ((word.read_bytes & ~mask) == 0) word.reader = kNobody, word.read_bytes = 0;  // who knows the write knows them
+        if ((word.read_bytes & ~mask) == 0)
+            word.reader = kNobody, word.read_bytes = 0;  // who knows the write knows them
         // An atomic update after one's own plain write does not hide that write from the others.
         if (atomic && word.writer == self && !word.atomic) return;
         if (word.writer != self) word.write_bytes = 0;
@@ -176,8 +177,8 @@ void Shadow::report(const Thread&, const char* does, uint32_t offset, const Word
     }
     const char* what = with_write ? (word.in_flight ? "the asynchronous copy" : "the write")
                                   : (word.held != 0 ? "the asynchronous read" : "the read");
-    block_->fail(site, "race: %s of shared memory at byte %u and %s by %s at %s: %s", does, offset, what,
-                 thread, Place(__builtin_bit_cast(Site, other)).text, why);
+    block_->fail(site, "race: %s of shared memory at byte %u and %s by %s at %s: %s", does, offset, what, thread,
+                 Place(__builtin_bit_cast(Site, other)).text, why);
 }
 
 }  // namespace adze::sim

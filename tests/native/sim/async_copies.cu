@@ -1,8 +1,7 @@
 // Copies from global to shared memory that must be waited for.
-#include "device/async_copy.h"
-
 #include <cmath>
 
+#include "device/async_copy.h"
 #include "device_kit.h"
 
 namespace adze {
@@ -51,9 +50,9 @@ struct MissingBarrier : TestKernel<128> {
 
 SIM_TEST(AsyncCopies, missing_barrier_behind_the_wait) {
     const sim_test::Array<float> data(512, 3.0f);
-    expect_detector<MissingBarrier>({3, 1, 1}, kShared, {.data = data.data(), .count = 512},
-                                    {"race: ", "no barrier between them", PLACE("missing_barrier copy"),
-                                     PLACE("missing_barrier read")});
+    expect_detector<MissingBarrier>(
+        {3, 1, 1}, kShared, {.data = data.data(), .count = 512},
+        {"race: ", "no barrier between them", PLACE("missing_barrier copy"), PLACE("missing_barrier read")});
 }
 
 // Three stages; one group too many left under way is one stage too early.

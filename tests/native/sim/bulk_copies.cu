@@ -1,9 +1,8 @@
 // Memory barriers, bulk tensor copies and the fences between ordinary accesses and the copy engine's: sm_90a.
-#include "device/bulk_copy.h"
-
 #include <array>
 #include <cstring>
 
+#include "device/bulk_copy.h"
 #include "device/dependent_launch.h"
 #include "device/swizzle.h"
 #include "device_kit.h"
@@ -90,10 +89,11 @@ struct Load : TestKernel<128, BulkParams> {
         if (d != Defect::kNoBlockBarrier) sync_block();
         const auto fetch = [&](int round) {
             const int s = round % 2;
-            const uint32_t bytes = kBoxBytes + (d == Defect::kTooManyBytes ? 16 : 0) -
-                                   (d == Defect::kTooFewBytes ? 16 : 0);
+            const uint32_t bytes =
+                kBoxBytes + (d == Defect::kTooManyBytes ? 16 : 0) - (d == Defect::kTooFewBytes ? 16 : 0);
             mbarrier_arrive_expect(full, s, bytes);  // @expect
-            bulk_load(stages[s].data, d == Defect::kWrongAlignment ? 32 : 0, p.in, {0, round * kRows}, full, s);  // @load
+            bulk_load(stages[s].data, d == Defect::kWrongAlignment ? 32 : 0, p.in, {0, round * kRows}, full,
+                      s);  // @load
         };
         if (t == 0) fetch(0), fetch(1);
         if (d == Defect::kTooManyArrivals && t == 0) mbarrier_arrive(full, 0);  // @arrive
@@ -119,8 +119,7 @@ SIM_TEST(BulkCopies, load_in_two_stages) {
     for (size_t i = 0; i < buffers.out.size(); ++i) ASSERT_EQ(buffers.out[i], 2.0f * static_cast<float>(i));
 }
 SIM_TEST(BulkCopies, missing_fence_mbarrier_init) {
-    expect_defect<Load>(Defect::kNoInitFence,
-                        {"bulk_load: no fence_mbarrier_init after mbarrier_init", PLACE("load")});
+    expect_defect<Load>(Defect::kNoInitFence, {"bulk_load: no fence_mbarrier_init after mbarrier_init", PLACE("load")});
 }
 SIM_TEST(BulkCopies, mbarrier_used_before_a_block_barrier) {
     Buffers buffers;
@@ -191,7 +190,8 @@ struct Pipeline : TestKernel<128, BulkParams> {
             const int s = i % kStages;
             mbarrier_wait(full, s, static_cast<uint32_t>(i / kStages % 2));
             float sum = 0;
-            for (int row = 0; row < kRows; ++row) sum += stages[s].data.load(Tile::index(row, lane_index()));  // @pipeline
+            for (int row = 0; row < kRows; ++row)
+                sum += stages[s].data.load(Tile::index(row, lane_index()));  // @pipeline
             out.store((i * kConsumers + warp_index() - 1) * 32 + lane_index(), sum);
             sync_warp();
             if (lane_index() == 0) mbarrier_arrive(empty, s);
@@ -313,8 +313,8 @@ struct StoreIsLate : TestKernel<64, BulkParams> {
         sync_block();
         if (thread_index() == 0) {
             bulk_store(p.out, {0, 0}, tile.data, 0);
-            out.store(5, 9.0f);                  // comes before
-            out.store(2000, out.load(6));        // not there yet
+            out.store(5, 9.0f);            // comes before
+            out.store(2000, out.load(6));  // not there yet
             commit_bulk_stores();
             wait_bulk_stores<0>();
             out.store(2001, out.load(6));
@@ -346,7 +346,8 @@ struct BeforeInit : TestKernel<64, BulkParams> {
 };
 
 SIM_TEST(BulkCopies, mbarrier_that_was_not_made) {
-    expect_defect<BeforeInit>(Defect::kNoWait, {"mbarrier_arrive: there is no mbarrier at byte 8", PLACE("before_init")});
+    expect_defect<BeforeInit>(Defect::kNoWait,
+                              {"mbarrier_arrive: there is no mbarrier at byte 8", PLACE("before_init")});
 }
 
 // A load before the kernel before has ended.

@@ -34,25 +34,25 @@ struct Reads : TestKernel<128, CounterParams> {
         const Global<const float> in(p.data, kElements);
         const Global<const uint16_t> halves(reinterpret_cast<const uint16_t*>(p.data), 2 * kElements);
         const int lane = lane_index();
-        if (p.which == 0) in.load(lane);                    // neighbours
-        if (p.which == 1) in.load(lane + 1);                // the same, 4 bytes further
-        if (p.which == 2) in.load(8 * lane);                // a sector each
-        if (p.which == 3) in.load(16 * lane);               // every second sector
-        if (p.which == 4) in.load(7);                       // one for all
-        if (p.which == 5) in.load_vec<4>(4 * lane);         // 16 bytes each
-        if (p.which == 6) in.load_vec<4>(16 * lane);        // 16 bytes of every second sector
-        if (p.which == 7) halves.load(lane);                // 2 bytes each
-        if (p.which == 8) in.load(lane ^ 5);                // neighbours, in disorder
-        if (p.which == 9 && lane % 4 == 0) in.load(lane);   // every fourth lane
-        if (p.which == 10) in.load(kElements - 1 - lane);   // backwards
+        if (p.which == 0) in.load(lane);                   // neighbours
+        if (p.which == 1) in.load(lane + 1);               // the same, 4 bytes further
+        if (p.which == 2) in.load(8 * lane);               // a sector each
+        if (p.which == 3) in.load(16 * lane);              // every second sector
+        if (p.which == 4) in.load(7);                      // one for all
+        if (p.which == 5) in.load_vec<4>(4 * lane);        // 16 bytes each
+        if (p.which == 6) in.load_vec<4>(16 * lane);       // 16 bytes of every second sector
+        if (p.which == 7) halves.load(lane);               // 2 bytes each
+        if (p.which == 8) in.load(lane ^ 5);               // neighbours, in disorder
+        if (p.which == 9 && lane % 4 == 0) in.load(lane);  // every fourth lane
+        if (p.which == 10) in.load(kElements - 1 - lane);  // backwards
     }
 };
 
 SIM_TEST(Counters, reads) {
     const auto check = [](int which, uint64_t bytes, uint64_t sectors) {
-        expect_counts<Reads>(which, {.global_read_bytes = kWarps * bytes,
-                                     .global_read_sectors = kWarps * sectors,
-                                     .global_requests = kWarps});
+        expect_counts<Reads>(
+            which,
+            {.global_read_bytes = kWarps * bytes, .global_read_sectors = kWarps * sectors, .global_requests = kWarps});
     };
     check(0, 4 * kLanes, kLanes / 8);
     check(1, 4 * kLanes, kLanes / 8 + 1);
@@ -162,18 +162,18 @@ struct Banks : TestKernel<128, CounterParams> {
 
 SIM_TEST(Counters, bank_conflicts) {
     const auto check = [](int which, uint64_t of_32_lanes) {
-        expect_counts<Banks>(which, {.shared_requests = kWarps,
-                                     .shared_bank_conflicts = kWarps * of_32_lanes * (kLanes / 32)});
+        expect_counts<Banks>(
+            which, {.shared_requests = kWarps, .shared_bank_conflicts = kWarps * of_32_lanes * (kLanes / 32)});
     };
     check(0, 0);
-    check(1, 1);       // two words in each even bank
-    check(2, 31);      // one bank gives 32
+    check(1, 1);   // two words in each even bank
+    check(2, 31);  // one bank gives 32
     check(3, 0);
-    check(4, 0);       // broadcast
-    check(5, 0);       // 8 lanes a pass, each all banks
-    check(6, 4 * 7);   // 4 passes of 8 lanes, all in the same 4 banks
+    check(4, 0);      // broadcast
+    check(5, 0);      // 8 lanes a pass, each all banks
+    check(6, 4 * 7);  // 4 passes of 8 lanes, all in the same 4 banks
     check(7, 0);
-    check(8, 15);      // pairs share a word
+    check(8, 15);  // pairs share a word
     check(9, 0);
 }
 
@@ -222,15 +222,12 @@ SIM_TEST(Counters, asynchronous_copies) {
 
 struct Atomics : TestKernel<128, CounterParams> {
     static constexpr const char* kName = "counted_atomics";
-    static void run(const Params& p) {
-        atomic_add(Global<int32_t>(reinterpret_cast<int32_t*>(p.data), 1), 0, 1);
-    }
+    static void run(const Params& p) { atomic_add(Global<int32_t>(reinterpret_cast<int32_t*>(p.data), 1), 0, 1); }
 };
 
 SIM_TEST(Counters, atomics) {
-    expect_counts<Atomics>(0, {.global_read_bytes = kWarps * 4 * kLanes,
-                               .global_read_sectors = kWarps,
-                               .global_requests = kWarps});
+    expect_counts<Atomics>(
+        0, {.global_read_bytes = kWarps * 4 * kLanes, .global_read_sectors = kWarps, .global_requests = kWarps});
 }
 
 }  // namespace

@@ -33,8 +33,9 @@ struct OtherBarrier : TestKernel<128> {
 };
 
 SIM_TEST(Divergence, lanes_at_another_barrier) {
-    expect_detector<OtherBarrier>({2, 1, 1}, 0, {}, {"barrier in a divergent branch: thread ", " is in sync_block at ",
-                                                     PLACE("one"), PLACE("other")});
+    expect_detector<OtherBarrier>(
+        {2, 1, 1}, 0, {},
+        {"barrier in a divergent branch: thread ", " is in sync_block at ", PLACE("one"), PLACE("other")});
 }
 
 // Only the lower half of the block comes to the barrier; the others wait for their warp.
@@ -83,9 +84,9 @@ struct CollectivesApart : TestKernel<64> {
 };
 
 SIM_TEST(Divergence, collectives_at_different_places) {
-    expect_detector<CollectivesApart>({2, 1, 1}, 0, {},
-                                      {"ballot, while other lanes of the warp are in ballot at ", PLACE("apart one"),
-                                       PLACE("apart other")});
+    expect_detector<CollectivesApart>(
+        {2, 1, 1}, 0, {},
+        {"ballot, while other lanes of the warp are in ballot at ", PLACE("apart one"), PLACE("apart other")});
 }
 
 // Collectives in a branch that whole warps take are fine, and give what they should.
@@ -133,7 +134,8 @@ struct Chain : TestKernel<64, FlagParams> {
         const Global<uint32_t> flags(p.flags, p.count);
         const int64_t block = block_index().x, before = p.backwards ? block + 1 : block - 1;
         if (thread_index() == 0 && before >= 0 && before < p.count) {
-            while (load_acquire(flags, before) == 0) {}  // @chain
+            while (load_acquire(flags, before) == 0) {
+            }  // @chain
         }
         sync_block();
         if (thread_index() == 0 && p.good) store_release(flags, block, 1);
@@ -165,8 +167,7 @@ SIM_TEST(Divergence, few_and_many_resident_blocks_differ) {
     for (const sim_test::Way& way : sim_test::every_way()) {
         for (uint32_t& flag : flags) flag = 0;
         sim_test::Machine machine(kTarget.arch, way);
-        const auto got =
-            outcome<Chain>(machine, {4, 1, 1}, 0, {.flags = flags.data(), .count = 4, .backwards = true});
+        const auto got = outcome<Chain>(machine, {4, 1, 1}, 0, {.flags = flags.data(), .count = 4, .backwards = true});
         EXPECT_EQ(got.status, way.options.resident >= 4 ? ADZE_OK : ADZE_ERROR_DEVICE) << way.name() << got.message;
     }
 }

@@ -22,8 +22,11 @@ std::vector<Way> ways(const std::vector<int>& host_threads) {
     std::vector<Way> out;
     for (int threads : host_threads) {
         for (int resident : {1, 4}) {
-            for (const auto& [turns, seed] : {std::pair{Turns::kForward, 1u}, {Turns::kReverse, 1u},
-                                              {Turns::kShuffled, 1u}, {Turns::kShuffled, 2u}, {Turns::kShuffled, 3u}}) {
+            for (const auto& [turns, seed] : {std::pair{Turns::kForward, 1u},
+                                              {Turns::kReverse, 1u},
+                                              {Turns::kShuffled, 1u},
+                                              {Turns::kShuffled, 2u},
+                                              {Turns::kShuffled, 3u}}) {
                 out.push_back({{.turns = turns, .seed = seed, .resident = resident, .patience_ms = 100}, threads});
             }
         }

@@ -1,8 +1,7 @@
 // Matrix instructions: who holds what, lane by lane, products, and the banks that loads of fragments meet.
-#include "device/mma.h"
-
 #include <array>
 
+#include "device/mma.h"
 #include "device_kit.h"
 
 namespace adze {
@@ -23,12 +22,8 @@ struct Documented {  // 2 bytes: m16n8k16
         const int group = lane >> 2, thread = lane % 4;
         return {(i == 0 || i == 1 || i == 4 || i == 5) ? group : group + 8, thread * 2 + (i & 1) + (i >= 4 ? 8 : 0)};
     }
-    static Position b(int lane, int i) {
-        return {lane % 4 * 2 + (i & 1) + (i >= 2 ? 8 : 0), lane >> 2};
-    }
-    static Position c(int lane, int i) {
-        return {(lane >> 2) + (i < 2 ? 0 : 8), lane % 4 * 2 + (i & 1)};
-    }
+    static Position b(int lane, int i) { return {lane % 4 * 2 + (i & 1) + (i >= 2 ? 8 : 0), lane >> 2}; }
+    static Position c(int lane, int i) { return {(lane >> 2) + (i < 2 ? 0 : 8), lane % 4 * 2 + (i & 1)}; }
 };
 template <>
 struct Documented<1> {  // m16n8k32
@@ -36,9 +31,7 @@ struct Documented<1> {  // m16n8k32
         const int group = lane >> 2, thread = lane % 4;
         return {(i < 4 || (i >= 8 && i < 12)) ? group : group + 8, thread * 4 + (i & 3) + (i >= 8 ? 16 : 0)};
     }
-    static Position b(int lane, int i) {
-        return {lane % 4 * 4 + (i & 3) + (i >= 4 ? 16 : 0), lane >> 2};
-    }
+    static Position b(int lane, int i) { return {lane % 4 * 4 + (i & 3) + (i >= 4 ? 16 : 0), lane >> 2}; }
     static Position c(int lane, int i) { return Documented<2>::c(lane, i); }
 };
 // AMD Instinct MI200 ISA, "Matrix Arithmetic Instructions": blocks of 4 k a lane, accumulators of 4 rows a lane.
@@ -63,8 +56,12 @@ T element(int value) {
         return round_to<T>(static_cast<float>(value));
     }
 }
-int number_a(int row, int k) { return (row * 5 + k * 3 + row * k) % 7 - 3; }
-int number_b(int k, int column) { return (k * 11 + column * 2 + k * column) % 5 - 2; }
+int number_a(int row, int k) {
+    return (row * 5 + k * 3 + row * k) % 7 - 3;
+}
+int number_b(int k, int column) {
+    return (k * 11 + column * 2 + k * column) % 5 - 2;
+}
 int product(int row, int column, int depth) {
     int sum = 0;
     for (int k = 0; k < depth; ++k) sum += number_a(row, k) * number_b(k, column);
@@ -160,13 +157,14 @@ template <class M, bool kRowsB, Swizzle kSwizzle>
 struct Product : TestKernel<128> {
     static constexpr const char* kName = "product";
     using T = typename M::Element;
-    static constexpr int kDepth = 2 * 128 / static_cast<int>(sizeof(T)), kHigh = 2 * M::kM;
+    static constexpr int kDepth = (kWarpSize == 64 ? 128 : 256) / static_cast<int>(sizeof(T)), kHigh = 2 * M::kM;
     static constexpr int kWide = kRowsB ? 64 : 4 * M::kN;
     using TileA = SharedTile<T, kHigh, kDepth, kSwizzle>;
-    using TileB = std::conditional_t<kRowsB, SharedTile<T, kDepth, kWide, kSwizzle>, SharedTile<T, kWide, kDepth, kSwizzle>>;
+    using TileB =
+        std::conditional_t<kRowsB, SharedTile<T, kDepth, kWide, kSwizzle>, SharedTile<T, kWide, kDepth, kSwizzle>>;
     using TileC = SharedTile<float, kHigh, kWide, Swizzle::k16>;
-    static constexpr int64_t kShared = (TileA::kElements + TileB::kElements) * static_cast<int64_t>(sizeof(T)) +
-                                       TileC::kElements * 4 + 3 * 1024;
+    static constexpr int64_t kShared =
+        (TileA::kElements + TileB::kElements) * static_cast<int64_t>(sizeof(T)) + TileC::kElements * 4 + 3 * 1024;
     static void run(const TestParams& p) {
         SharedArena arena;
         TileA a;
@@ -322,8 +320,9 @@ struct Banks : TestKernel<64> {
 template <class K>
 sim::Counters count_banks() {
     sim_test::Machine machine(kTarget.arch);
-    EXPECT_EQ(outcome<K>(machine, {1, 1, 1}, K::Tile::kElements * static_cast<int64_t>(sizeof(typename K::T)), {}).status,
-              ADZE_OK);
+    EXPECT_EQ(
+        outcome<K>(machine, {1, 1, 1}, K::Tile::kElements * static_cast<int64_t>(sizeof(typename K::T)), {}).status,
+        ADZE_OK);
     return machine.counters();
 }
 

@@ -18,9 +18,9 @@ struct ReadPast : TestKernel<64> {
 
 SIM_TEST(Memory, one_read_past_a_view) {
     const sim_test::Array<float> data(50, 0.0f);
-    expect_detector<ReadPast>({3, 1, 1}, 0, {.data = data.data(), .count = 50},
-                              {"thread 50: read of 4 bytes at 0x", "out of bounds: element 50 of a view of 50 elements",
-                               PLACE("read_past")});
+    expect_detector<ReadPast>(
+        {3, 1, 1}, 0, {.data = data.data(), .count = 50},
+        {"thread 50: read of 4 bytes at 0x", "out of bounds: element 50 of a view of 50 elements", PLACE("read_past")});
 }
 
 struct WritePast : TestKernel<64> {
@@ -83,7 +83,8 @@ SIM_TEST(Memory, a_view_beyond_its_buffer) {
     adze_tensor wider = fits;
     wider.columns = 11;
     expect_ok<OfTensor>({1, 1, 1}, 0, fits);
-    expect_caught<OfTensor>({1, 1, 1}, 0, wider, {"a view of 404 bytes", "reaches beyond its buffer", PLACE("of_tensor")});
+    expect_caught<OfTensor>({1, 1, 1}, 0, wider,
+                            {"a view of 404 bytes", "reaches beyond its buffer", PLACE("of_tensor")});
 }
 
 SIM_TEST(Memory, a_released_buffer) {
@@ -95,8 +96,9 @@ SIM_TEST(Memory, a_released_buffer) {
         sim::sim_release(data);
         const auto got = outcome<ReadPast>(machine, {2, 1, 1}, 0, params);
         EXPECT_EQ(got.status, ADZE_ERROR_DEVICE);
-        sim_test::expect_in(got.message, {"read_past on sim device ", "block (", "thread ", "a view of 256 bytes at 0x",
-                                          "lies in a buffer that was released", "memory.cu:"},
+        sim_test::expect_in(got.message,
+                            {"read_past on sim device ", "block (", "thread ", "a view of 256 bytes at 0x",
+                             "lies in a buffer that was released", "memory.cu:"},
                             way.name());
     }
 }
@@ -142,15 +144,15 @@ struct SharedPast : TestKernel<64> {
     static void run(const Params& p) {
         SharedArena arena;
         const auto s = arena.take<float>(64);
-        arena.take<float>(64);  // there is memory behind it, but not the view's
+        arena.take<float>(64);                             // there is memory behind it, but not the view's
         s.store(thread_index() + (p.good ? 0 : 1), 1.0f);  // @shared_past
     }
 };
 
 SIM_TEST(Memory, one_write_past_a_view_of_shared_memory) {
-    expect_detector<SharedPast>({2, 1, 1}, 4096, {},
-                                {"thread 63: write of shared memory, out of bounds: element 64 of 64 elements",
-                                 PLACE("shared_past")});
+    expect_detector<SharedPast>(
+        {2, 1, 1}, 4096, {},
+        {"thread 63: write of shared memory, out of bounds: element 64 of 64 elements", PLACE("shared_past")});
 }
 
 struct Slice : TestKernel<64> {
@@ -179,8 +181,9 @@ struct Arena : TestKernel<64> {
 
 SIM_TEST(Memory, more_shared_memory_than_the_launch_asked_for) {
     static_assert(add_shared(add_shared(0, 4), 252 * 4) == 1024);
-    expect_detector<Arena>({2, 1, 1}, 1024, {},
-                           {"the arena gives out 1028 bytes of shared memory; the launch asked for 1024", PLACE("arena")});
+    expect_detector<Arena>(
+        {2, 1, 1}, 1024, {},
+        {"the arena gives out 1028 bytes of shared memory; the launch asked for 1024", PLACE("arena")});
 }
 
 SIM_TEST(Memory, more_shared_memory_than_the_device_has) {
@@ -191,8 +194,9 @@ SIM_TEST(Memory, more_shared_memory_than_the_device_has) {
     EXPECT_EQ(outcome<Arena>(machine, {1, 1, 1}, limit, {}).status, ADZE_OK);
     const auto got = outcome<Arena>(machine, {1, 1, 1}, limit + 1, {});
     EXPECT_EQ(got.status, ADZE_ERROR_NOT_SUPPORTED);
-    sim_test::expect_in(got.message, {"kernel arena needs " + std::to_string(limit + 1) + " bytes of shared memory",
-                                      machine.device().name, std::to_string(limit)},
+    sim_test::expect_in(got.message,
+                        {"kernel arena needs " + std::to_string(limit + 1) + " bytes of shared memory",
+                         machine.device().name, std::to_string(limit)},
                         "");
 }
 
@@ -203,8 +207,7 @@ struct AtFirst : TestKernel<128> {
         SharedArena arena;
         const auto s = arena.take<uint32_t>(128);
         const auto word = s.load(thread_index());
-        Global<float>(p.data, p.count)
-            .store(block_index().x * 128 + thread_index(), __builtin_bit_cast(float, word));
+        Global<float>(p.data, p.count).store(block_index().x * 128 + thread_index(), __builtin_bit_cast(float, word));
         s.store(thread_index(), 5u);
     }
 };

@@ -24,9 +24,8 @@ struct PairsOfWarps : TestKernel<128> {
 };
 
 SIM_TEST(NamedBarriers, missing) {
-    expect_detector<PairsOfWarps>(
-        {3, 1, 1}, kShared, {},
-        {"race: ", "no barrier between them", PLACE("pairs write"), PLACE("pairs read")});
+    expect_detector<PairsOfWarps>({3, 1, 1}, kShared, {},
+                                  {"race: ", "no barrier between them", PLACE("pairs write"), PLACE("pairs read")});
 }
 
 // A barrier of two warps orders nothing for the others.
@@ -111,7 +110,7 @@ struct TooFew : TestKernel<128> {
     static constexpr const char* kName = "too_few";
     static void run(const Params& p) {
         if (warp_index() < 2) sync_named(1, p.good ? 64 : 128);  // @too_few
-        sync_block();                                             // @too_few block
+        sync_block();                                            // @too_few block
     }
 };
 SIM_TEST(NamedBarriers, that_too_few_reach) {

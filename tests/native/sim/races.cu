@@ -82,8 +82,7 @@ struct ShuffleIsNoSync : TestKernel<64> {
 };
 
 SIM_TEST(Races, shuffle_does_not_order_memory) {
-    expect_detector<ShuffleIsNoSync>({1, 1, 1}, kShared, {},
-                                     {"race: ", PLACE("shuffle write"), PLACE("shuffle read")});
+    expect_detector<ShuffleIsNoSync>({1, 1, 1}, kShared, {}, {"race: ", PLACE("shuffle write"), PLACE("shuffle read")});
 }
 
 struct TwoWriters : TestKernel<64> {
@@ -139,8 +138,7 @@ struct AtomicIsNoBarrier : TestKernel<64> {
 };
 
 SIM_TEST(Races, atomic_before_the_barrier) {
-    expect_detector<AtomicIsNoBarrier>({2, 1, 1}, kShared, {},
-                                       {"race: ", PLACE("atomic store"), PLACE("atomic add")});
+    expect_detector<AtomicIsNoBarrier>({2, 1, 1}, kShared, {}, {"race: ", PLACE("atomic store"), PLACE("atomic add")});
 }
 
 // Correct uses.

@@ -67,8 +67,7 @@ TEST(TensorMaps, only_where_there_are_bulk_copies) {
         sim_test::Machine machine(arch);
         const auto got = sim_test::outcome_of([&] { adze::make_tensor_map(machine.stream(), good_map()); });
         EXPECT_EQ(got.status, arch == Arch::kSm90a ? ADZE_OK : ADZE_ERROR_NOT_SUPPORTED);
-        if (arch != Arch::kSm90a)
-            sim_test::expect_in(got.message, {machine.device().name, "has no bulk copies"}, "");
+        if (arch != Arch::kSm90a) sim_test::expect_in(got.message, {machine.device().name, "has no bulk copies"}, "");
     }
 }
 
