@@ -74,7 +74,7 @@ void Block::copy_async(uint32_t to, const void* from, uint32_t bytes, const Site
     self.warp->traffic.note(self.lane, self.cursor, Access::kSharedWrite, to, bytes, site);
     shadow.take_off(self, to, bytes, site);
     std::memset(shared(to), 0xff, bytes);
-    self.copies.copies.push_back({to, bytes, from, self.copies.groups});
+    self.copies.copies.push_back({to, bytes, from, self.copies.groups, site});
     counters.async_copy_bytes += bytes;
 }
 
@@ -182,14 +182,14 @@ void Block::bulk_load(uint32_t to, const TensorMap& tensor_map, const int32_t* a
         fail(site, "bulk_load: no fence_mbarrier_init after mbarrier_init");
     shadow.take_off(*current, to, box_bytes(map), site);
     std::memset(shared(to), 0xff, box_bytes(map));
-    LoadUnderWay load{map, {}, to, current->index};
+    LoadUnderWay load{map, {}, to, current->index, site};
     std::copy(at, at + rank, load.at);
     copies.loads[barrier_at].push_back(load);
-    wake_all();  // who waits for the barrier already lets it land
+    wake_all();  // who waits for the barrier lets it land
     counters.async_copy_bytes += box_bytes(map);
     for_box_rows(map, at, [&](const std::byte* address, uint32_t, uint32_t bytes) {
         if (address == nullptr) return;
-        require_accessible(address, bytes);
+        require_accessible(address, bytes, site);
         counters.global_read_bytes += bytes;
         counters.global_read_sectors += sectors_of(address, bytes);
     });
@@ -221,12 +221,12 @@ void Block::bulk_store(const TensorMap& tensor_map, const int32_t* at, int rank,
     const TensorMapDesc map = decode(tensor_map);
     require_box(map, rank, from, "bulk_store", site);
     shadow.hold(self, from, box_bytes(map), site);
-    StoreUnderWay store{map, {}, from, self.copies.store_groups};
+    StoreUnderWay store{map, {}, from, self.copies.store_groups, site};
     std::copy(at, at + rank, store.at);
     self.copies.stores.push_back(store);
     for_box_rows(map, at, [&](const std::byte* address, uint32_t, uint32_t bytes) {
         if (address == nullptr) return;
-        require_accessible(address, bytes);
+        require_accessible(address, bytes, site);
         counters.global_write_bytes += bytes;
         counters.global_write_sectors += sectors_of(address, bytes);
     });
@@ -250,7 +250,7 @@ void Block::wait_bulk_stores(uint32_t groups_left, const Site& site) {
                             static_cast<size_t>(store.map.element_bytes));
             }
         });
-        shadow.release(store.from, box_bytes(store.map));
+        shadow.release_to(self, store.from, box_bytes(store.map));
     }
     stores.resize(left);
 }
@@ -304,6 +304,7 @@ void Block::wgmma_issue(GroupMultiply what, const Site& site) {
     Thread& self = *current;
     if (!self.copies.multiplies_fenced) fail(site, "wgmma: no wgmma_fence since the last wait");
     what.group = self.copies.multiply_groups;
+    what.site = site;
     what.is_first = true;
     for (const GroupMultiply& other : self.copies.multiplies) what.is_first &= other.c != what.c;
     auto* c = static_cast<std::byte*>(what.c);

@@ -19,6 +19,7 @@ struct CopyUnderWay {
     uint32_t to, bytes;
     const void* from;  // NULL: zeros
     uint32_t group;
+    std::source_location site;
 };
 
 struct StoreUnderWay {
@@ -26,6 +27,7 @@ struct StoreUnderWay {
     int32_t at[kMaxRank];
     uint32_t from;
     uint32_t group;
+    std::source_location site;
 };
 
 // One thread's share of a wgmma.
@@ -41,6 +43,7 @@ struct GroupMultiply {
     uint32_t element_bytes;
     void (*compute)(const Block& block, const Thread* threads, size_t begin, size_t end);
     uint32_t group = 0;
+    std::source_location site;
 };
 
 struct ThreadCopies {
@@ -69,6 +72,7 @@ struct LoadUnderWay {
     int32_t at[kMaxRank];
     uint32_t to;
     int thread;
+    std::source_location site;
 };
 
 struct BlockCopies {

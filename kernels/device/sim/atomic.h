@@ -2,7 +2,7 @@
 
 #include <atomic>
 
-#include "device/sim/block.h"
+#include "device/sim/memory_checks.h"
 
 namespace adze {
 inline namespace ADZE_TARGET {
@@ -54,6 +54,7 @@ inline T atomic_max(const Shared<T>& memory, int index, T value, Site site) {
 // Each look gives way first: to the block's other threads, then to other blocks.
 inline uint32_t load_acquire(const Global<uint32_t>& memory, int64_t index, Site site) {
     uint32_t* address = memory.at<1>("read", index, site);
+    sim::require_previous_kernel(site);
     sim::current->block->poll(site);
     return std::atomic_ref<uint32_t>(*address).load(std::memory_order_acquire);
 }

@@ -16,15 +16,15 @@ namespace {
 
 constexpr uint32_t kSharedAlignment = 1024;
 
-std::string place(const Site& site) {
-    const char* file = site.file_name();
-    if (const char* slash = std::strrchr(file, '/')) file = slash + 1;
-    return std::string(file) + ":" + std::to_string(site.line());
-}
-
 }  // namespace
 
-Block::Block() : stacks_(std::make_unique<FiberStacks>(kMaxThreads)) {
+Place::Place(const Site& site) {
+    const char* file = site.file_name();
+    if (const char* slash = std::strrchr(file, '/')) file = slash + 1;
+    std::snprintf(text, sizeof text, "%s:%u", file, static_cast<unsigned>(site.line()));
+}
+
+Block::Block() {
     for (int i = 0; i < kMaxThreads; ++i) {
         threads[static_cast<size_t>(i)].block = this;
         threads[static_cast<size_t>(i)].index = i;
@@ -64,6 +64,7 @@ void Block::start(GridRun& run, int64_t block) {
     num_threads = live_ = run.block_threads;
     num_warps = num_threads / run.warp_size;
     now = 1, base = 0;
+    has_clocks = false;
     at_barrier_ = 0;
     ready_head_ = ready_tail_ = 0;
     polling_.clear(), on_event_.clear();
@@ -103,7 +104,7 @@ void Block::start(GridRun& run, int64_t block) {
         thread.proxy_fence = 0;
         thread.copies.reset();
         thread.must_wait = run.overlaps;
-        stacks_->prepare(thread.fiber, i, &Block::enter);
+        stacks_.prepare(thread.fiber, i, &Block::enter);
     }
     in_turn(num_warps, [&](int w) {
         in_turn(run.warp_size, [&](int lane) { make_ready(threads[static_cast<size_t>(w * run.warp_size + lane)]); });
@@ -145,9 +146,9 @@ void Block::give_way(Thread& self, bool last) {
     if (live_ == 0) {
         outcome_ = Outcome::kFinished;
     } else if (!polling_.empty()) {
-        outcome_ = Outcome::kYielded;
+        outcome_ = Outcome::kPolls;
     } else {
-        fail(self.site, "deadlock: %s", describe_stand().c_str());
+        fail_in_deadlock(self);
     }
     switch_fiber(self.fiber, host_, last);
 }
@@ -165,9 +166,15 @@ void Block::finish(Thread& self) {
     --live_;
     Warp& warp = *self.warp;
     if (++warp.done == warp.lanes) settle(warp);
-    if (!self.copies.copies.empty()) fail(self.site, "the thread returns with asynchronous copies under way");
-    if (!self.copies.stores.empty()) fail(self.site, "the thread returns with bulk stores under way");
-    if (!self.copies.multiplies.empty()) fail(self.site, "the thread returns with a wgmma under way");
+    const ThreadCopies& mine = self.copies;
+    if (!mine.copies.empty()) fail(mine.copies.front().site, "the thread returns with an asynchronous copy under way");
+    if (!mine.stores.empty()) fail(mine.stores.front().site, "the thread returns with a bulk store under way");
+    if (!mine.multiplies.empty()) fail(mine.multiplies.front().site, "the thread returns with a wgmma under way");
+    if (live_ == 0) {
+        for (const auto& [at, loads] : copies.loads) {
+            if (!loads.empty()) fail(loads.front().site, "the block ends with a bulk load under way");
+        }
+    }
     if (at_barrier_ != 0 && at_barrier_ == live_) release_block();
     give_way(self, true);
     __builtin_unreachable();
@@ -186,7 +193,7 @@ bool Block::arrive(Thread& self, const char* what, const Site& site) {
         warp.meets_in = what;
         warp.site = site;
     } else if (WarpTraffic::key(warp.site) != WarpTraffic::key(site)) {
-        fail(site, "%s, while other lanes of the warp are in %s at %s", what, warp.meets_in, place(warp.site).c_str());
+        fail(site, "%s, while other lanes of the warp are in %s at %s", what, warp.meets_in, Place(warp.site).text);
     }
     return ++warp.arrived == warp.lanes;
 }
@@ -209,7 +216,7 @@ bool Block::arrive_in_group(Thread& self, const char* what, const Site& site) {
         group.site = site;
     } else if (WarpTraffic::key(group.site) != WarpTraffic::key(site)) {
         fail(site, "%s, while other threads of the warp group are in %s at %s", what, group.meets_in,
-             place(group.site).c_str());
+             Place(group.site).text);
     }
     return ++group.arrived == kWarpGroup;
 }
@@ -239,23 +246,27 @@ void Block::sync_warp(const Site& site) {
 }
 
 // A barrier is met by whole warps: the lanes of one at one place, or all returned.
-void Block::check_whole_warps(const Site& site) {
+void Block::check_whole_warps() {
     for (int w = 0; w < num_warps; ++w) {
         const Warp& warp = warps[static_cast<size_t>(w)];
-        if (warp.done == warp.lanes) continue;
-        const Thread* first = nullptr;
+        const Thread *first = nullptr, *other = nullptr, *gone = nullptr;
         for (int i = 0; i < warp.lanes; ++i) {
             const Thread& thread = threads[static_cast<size_t>(warp.first + i)];
             if (thread.done) {
-                fail(site,
-                     "barrier in a divergent branch: thread %d has returned, others of its warp are in sync_block",
-                     thread.index);
+                gone = &thread;
+            } else if (first == nullptr) {
+                first = &thread;
+            } else if (WarpTraffic::key(first->site) != WarpTraffic::key(thread.site)) {
+                other = &thread;
             }
-            if (first != nullptr && WarpTraffic::key(first->site) != WarpTraffic::key(thread.site)) {
-                fail(site, "barrier in a divergent branch: thread %d is in sync_block at %s, thread %d at %s",
-                     first->index, place(first->site).c_str(), thread.index, place(thread.site).c_str());
-            }
-            first = &thread;
+        }
+        if (first != nullptr && gone != nullptr) {
+            fail(first->site, "barrier in a divergent branch: thread %d has returned, thread %d is in sync_block",
+                 gone->index, first->index);
+        }
+        if (other != nullptr) {
+            fail(first->site, "barrier in a divergent branch: thread %d is in sync_block at %s, thread %d at %s",
+                 first->index, Place(first->site).text, other->index, Place(other->site).text);
         }
     }
 }
@@ -281,8 +292,7 @@ void Block::yield(Thread& self) {
 
 // All live threads are at the barrier: they become ready.
 void Block::release_block() {
-    const Site& site = current->site;
-    check_whole_warps(site);
+    check_whole_warps();
     at_barrier_ = 0;
     ++counters.block_barriers;
     base = now++;
@@ -322,6 +332,7 @@ void Block::sync_named(int id, int expected, bool waits, const Site& site) {
         if (waits) wait(self, what, site);
         return;
     }
+    ++counters.block_barriers;
     Named met;
     std::swap(met, named);
     for (Thread* thread : met.waiting) {
@@ -331,6 +342,7 @@ void Block::sync_named(int id, int expected, bool waits, const Site& site) {
 }
 
 void Block::publish(Thread& thread, Clock& into) {
+    has_clocks = true;
     into.resize(kMaxThreads + 1);
     if (!thread.clock.empty()) join(into, thread.clock);
     for (int i = 0; i < num_threads; ++i) into[static_cast<size_t>(i)] = std::max(into[static_cast<size_t>(i)], base);
@@ -371,7 +383,7 @@ std::string Block::describe_stand() const {
         const auto stand = [&](int t) {
             const Thread& thread = threads[static_cast<size_t>(t)];
             return thread.done ? "have returned"
-                               : "wait in " + std::string(thread.waits_in) + " at " + place(thread.site);
+                               : "wait in " + std::string(thread.waits_in) + " at " + Place(thread.site).text;
         };
         const std::string here = stand(i);
         int last = i;
@@ -382,6 +394,11 @@ std::string Block::describe_stand() const {
     }
     std::string out;
     for (const auto& [what, which] : threads_in) out += (out.empty() ? "threads " : "; threads ") + which + " " + what;
+    for (const auto& [at, barrier] : copies.barriers) {
+        if (barrier.pending == barrier.expected && barrier.bytes == 0) continue;
+        out += "; mbarrier at byte " + std::to_string(at) + ", phase " + std::to_string(barrier.phase) + ": " +
+               std::to_string(barrier.pending) + " arrivals and " + std::to_string(barrier.bytes) + " bytes to come";
+    }
     return out;
 }
 
@@ -395,15 +412,21 @@ void Block::fail(const Site& site, const char* format, ...) {
     stop(Outcome::kFailed);
 }
 
+void Block::fail_in_deadlock(const Thread& self) {
+    char stand[1536];  // fail() does not come back to free a string
+    std::snprintf(stand, sizeof stand, "%s", describe_stand().c_str());
+    fail(self.site, "deadlock: %s", stand);
+}
+
 void Block::give_up() {
-    record_failure("all threads", ("waits for another block for too long: " + describe_stand()).c_str(),
+    record_failure("all threads", ("wait for another block for too long: " + describe_stand()).c_str(),
                    polling_.front()->site);
 }
 
 void Block::record_failure(const std::string& thread, const char* what, const Site& site) {
     char message[2560];
     std::snprintf(message, sizeof message, "%s on %s, block (%u, %u, %u), %s: %s (%s)", grid->kernel, grid->device,
-                  index[0], index[1], index[2], thread.c_str(), what, place(site).c_str());
+                  index[0], index[1], index[2], thread.c_str(), what, Place(site).text);
     const std::scoped_lock lock(grid->mutex);
     if (!grid->failed.exchange(true)) grid->failure = message;
 }

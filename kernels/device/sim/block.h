@@ -21,6 +21,12 @@ namespace adze::sim {
 
 using Site = std::source_location;
 
+// "file.cuh:120"
+struct Place {
+    explicit Place(const Site& site);
+    char text[160];
+};
+
 constexpr int kMaxThreads = 1024, kMaxWarps = 32, kMaxNamedBarriers = 16;
 constexpr int kWarpGroup = 128;  // threads
 
@@ -62,8 +68,9 @@ enum class Turns { kForward, kReverse, kShuffled };
 
 struct Options {
     Turns turns = Turns::kForward;
-    uint32_t seed = 1;  // of kShuffled
-    int resident = 1;   // blocks that one thread of the host has under way at a time
+    uint32_t seed = 1;        // of kShuffled
+    int resident = 1;         // blocks that one thread of the host has under way at a time
+    int patience_ms = 20000;  // for blocks that wait for each other, none of which ends
 };
 
 // What the blocks of a launch share.
@@ -85,12 +92,15 @@ struct GridRun {
 
 class Block {
 public:
-    enum class Outcome { kFinished, kYielded, kFailed };
+    enum class Outcome { kFinished, kYielded, kPolls, kFailed };
 
     Block();
     ~Block();
     void start(GridRun& run, int64_t index);
-    // Runs threads until all are done, a thread failed, or none can go on before another block has.
+    // Makes room for the stacks of `count` threads; false: the host has none.
+    bool reserve(int count) { return stacks_.reserve(count); }
+    // Runs threads until all are done, a thread failed, other blocks are to take a turn, or none can go on before
+    // another block has.
     Outcome run();
 
     // For the running thread.
@@ -168,6 +178,7 @@ public:
     uint32_t index[3];
     int num_threads = 0, num_warps = 0;
     Stamp now = 1, base = 0;  // of the last block barrier
+    bool has_clocks = false;  // somebody has published what it knows
     Shadow shadow;
     Counters counters;
     BlockCopies copies;
@@ -204,14 +215,15 @@ private:
     void give_way(Thread& self, bool last = false);
     void yield(Thread& self);
     void settle(Warp& warp);
-    void check_whole_warps(const Site& site);
+    void check_whole_warps();
+    [[noreturn]] void fail_in_deadlock(const Thread& self);
     [[noreturn]] void stop(Outcome outcome);
     std::string describe_stand() const;
     void record_failure(const std::string& thread, const char* what, const Site& site);
     template <class Visit>
     void in_turn(int count, Visit&& visit);
 
-    std::unique_ptr<FiberStacks> stacks_;
+    FiberStacks stacks_;
     Fiber host_;
     Outcome outcome_ = Outcome::kFinished;
     std::array<Thread*, kMaxThreads> ready_;

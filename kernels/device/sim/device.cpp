@@ -95,6 +95,10 @@ void SimContext::run(const LaunchConfig& config, void (*body)(const void*), cons
     pool_.for_each(std::min<int64_t>(pool_.threads(), blocks),
                    [&](int64_t, int worker) { work(run, next, blocks, worker, counted[static_cast<size_t>(worker)]); });
     if (run.failed) adze::fail(ADZE_ERROR_DEVICE, "%s", run.failure.c_str());
+    if (next < blocks) {
+        adze::fail(ADZE_ERROR_OUT_OF_MEMORY, "kernel %s: the host has no memory for the stacks of a block's %d threads",
+                   config.kernel, config.block_threads);
+    }
 
     LaunchRecord record{config.kernel,
                         {config.grid[0], config.grid[1], config.grid[2]},
@@ -112,8 +116,9 @@ void SimContext::work(GridRun& run, std::atomic<int64_t>& next, int64_t blocks, 
     const auto resident = static_cast<size_t>(run.options.resident);
     while (pool.size() < resident) pool.push_back(std::make_unique<Block>());
     std::vector<Block*> under_way, idle;
-    for (size_t i = 0; i < resident; ++i) idle.push_back(pool[i].get());
-    constexpr auto kPatience = std::chrono::seconds(20);
+    for (size_t i = 0; i < resident && pool[i]->reserve(run.block_threads); ++i) idle.push_back(pool[i].get());
+    if (idle.empty()) return;  // other workers may have more luck
+    const std::chrono::milliseconds patience(run.options.patience_ms);
     auto last_progress = std::chrono::steady_clock::now();
     while (!run.failed) {
         while (!idle.empty()) {
@@ -124,19 +129,20 @@ void SimContext::work(GridRun& run, std::atomic<int64_t>& next, int64_t blocks, 
             idle.pop_back();
         }
         if (under_way.empty()) return;
-        bool finished = false;
+        bool has_progress = false;
         for (size_t i = 0; i < under_way.size(); ++i) {
             Block* block = under_way[i];
-            if (block->run() != Block::Outcome::kFinished) continue;
+            const Block::Outcome outcome = block->run();
+            has_progress |= outcome != Block::Outcome::kPolls;
+            if (outcome != Block::Outcome::kFinished) continue;
             counters += block->counters;
             block->counters = {};
             idle.push_back(block);
             under_way.erase(under_way.begin() + static_cast<long>(i--));
-            finished = true;
         }
-        if (finished || under_way.empty()) {
+        if (has_progress) {
             last_progress = std::chrono::steady_clock::now();
-        } else if (std::chrono::steady_clock::now() - last_progress > kPatience) {
+        } else if (std::chrono::steady_clock::now() - last_progress > patience) {
             under_way.front()->give_up();
         }
     }
@@ -234,7 +240,7 @@ void forget_checked_ranges() {
 }
 
 // Threads make the same views over and over: what was found good is remembered for the launch.
-void require_accessible(const void* data, uint64_t bytes) {
+void require_accessible(const void* data, uint64_t bytes, const Site& site) {
     struct Checked {
         uint64_t launch;
         const void* data;
@@ -246,8 +252,8 @@ void require_accessible(const void* data, uint64_t bytes) {
     if (entry.launch == launch && entry.data == data && entry.bytes == bytes) return;
     if (bytes != 0) {
         if (const char* why = why_not_accessible(data, bytes)) {
-            current->block->fail(current->site, "a view of %llu bytes at %p %s", static_cast<unsigned long long>(bytes),
-                                 data, why);
+            current->block->fail(site, "a view of %llu bytes at %p %s", static_cast<unsigned long long>(bytes), data,
+                                 why);
         }
     }
     entry = {launch, data, bytes};
@@ -273,12 +279,12 @@ void fail_shared(const char* does, uint32_t offset, int64_t index, int64_t count
                          does, static_cast<long long>(index), static_cast<long long>(count), bytes, offset);
 }
 
-uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes) {
+uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes, const Site& site) {
     const auto alignment = static_cast<uint32_t>(alignment_bytes);
     const uint32_t start = (used + alignment - 1) / alignment * alignment;
     const uint32_t limit = current->block->grid->shared_bytes;
     if (start + bytes > limit) {
-        current->block->fail(current->site, "the arena gives out %llu bytes of shared memory; the launch asked for %u",
+        current->block->fail(site, "the arena gives out %llu bytes of shared memory; the launch asked for %u",
                              static_cast<unsigned long long>(start + bytes), limit);
     }
     used = start + static_cast<uint32_t>(bytes);

@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <new>
 #if ADZE_SIM_BOOST_CONTEXT
     #include <boost/context/detail/fcontext.hpp>
 #else
@@ -76,20 +75,29 @@ ucontext_t* saved(const Fiber& fiber) {
 
 }  // namespace
 
-FiberStacks::FiberStacks(int count) : bytes_((kStackBytes + page_bytes()) * static_cast<size_t>(count)) {
-    void* memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) throw std::bad_alloc();
-    memory_ = static_cast<std::byte*>(memory);
-    for (size_t at = 0; at < bytes_; at += kStackBytes + page_bytes()) mprotect(memory_ + at, page_bytes(), PROT_NONE);
+bool FiberStacks::reserve(int count) {
+    const size_t stride = kStackBytes + page_bytes(), bytes = stride * kSlabStacks;
+    while (slabs_.size() * kSlabStacks < static_cast<size_t>(count)) {
+        void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED) return false;
+        for (size_t at = 0; at < bytes; at += stride) {
+            if (mprotect(static_cast<std::byte*>(memory) + at, page_bytes(), PROT_NONE) == 0) continue;
+            munmap(memory, bytes);
+            return false;
+        }
+        slabs_.push_back(static_cast<std::byte*>(memory));
+    }
+    return true;
 }
 
 FiberStacks::~FiberStacks() {
-    munmap(memory_, bytes_);
+    for (std::byte* slab : slabs_) munmap(slab, (kStackBytes + page_bytes()) * kSlabStacks);
 }
 
 void FiberStacks::prepare(Fiber& fiber, int index, void (*entry)()) const {
+    const auto at = static_cast<size_t>(index);
     fiber.entry = entry;
-    fiber.stack = memory_ + static_cast<size_t>(index) * (kStackBytes + page_bytes()) + page_bytes();
+    fiber.stack = slabs_[at / kSlabStacks] + at % kSlabStacks * (kStackBytes + page_bytes()) + page_bytes();
     fiber.stack_bytes = kStackBytes;
 #if defined(__SANITIZE_ADDRESS__)
     __asan_unpoison_memory_region(fiber.stack, kStackBytes);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
+#include <vector>
 
 namespace adze::sim {
 
@@ -16,20 +16,24 @@ struct Fiber {
     void* sanitizer = nullptr;     // ThreadSanitizer's
 };
 
-// Stacks of equal size, each behind a guard page, in one mapping.
+// Stacks of equal size, each behind a guard page.
 class FiberStacks {
 public:
-    explicit FiberStacks(int count);
+    FiberStacks() = default;
     ~FiberStacks();
     FiberStacks(const FiberStacks&) = delete;
     FiberStacks& operator=(const FiberStacks&) = delete;
 
+    // Makes room for `count` stacks; false: the host has none.
+    bool reserve(int count);
     // `fiber` will start `entry` on stack `index` at the next switch to it. What was on the stack before is abandoned.
     void prepare(Fiber& fiber, int index, void (*entry)()) const;
 
 private:
-    std::byte* memory_;
-    size_t bytes_;
+    // A stack with its guard page takes two of the mappings that a process may have (65530 on Linux): only those are made
+    // that are needed, some at a time.
+    static constexpr size_t kSlabStacks = 128;
+    std::vector<std::byte*> slabs_;
 };
 
 // Leaves `from`, which is running, and goes on in `to`. `last`: nobody will switch back to `from`.

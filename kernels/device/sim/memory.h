@@ -12,11 +12,11 @@ class Global {
 public:
     using Element = std::remove_const_t<T>;
 
-    Global(T* data, int64_t count) : data_(data), count_(count) {
-        sim::require_accessible(data, static_cast<uint64_t>(count) * sizeof(T));
+    Global(T* data, int64_t count, Site site = Site::current()) : data_(data), count_(count) {
+        sim::require_accessible(data, static_cast<uint64_t>(count) * sizeof(T), site);
     }
-    explicit Global(const adze_tensor& t)
-        : Global(static_cast<T*>(t.data), t.rows == 0 ? 0 : (t.rows - 1) * t.row_stride + t.columns) {}
+    explicit Global(const adze_tensor& t, Site site = Site::current())
+        : Global(static_cast<T*>(t.data), t.rows == 0 ? 0 : (t.rows - 1) * t.row_stride + t.columns, site) {}
 
     Element load(int64_t index, Site site = Site::current()) const {
         return load_vec<1>(index, Cache::kNormal, site)[0];
@@ -81,10 +81,10 @@ public:
         const uint32_t offset = at<N>("write", index, site);
         std::memcpy(sim::touch_shared(sim::Access::kSharedWrite, offset, sizeof value, site), &value, sizeof value);
     }
-    Shared slice(int first, int count) const {
+    Shared slice(int first, int count, Site site = Site::current()) const {
         Shared out(offset_ + static_cast<uint32_t>(first) * sizeof(T), count);
         if (first < 0 || count < 0 || first > count_ - count)
-            sim::fail_shared("slice", offset_, first, count_, sizeof(T), Site::current());
+            sim::fail_shared("slice", offset_, first, count_, sizeof(T), site);
         return out;
     }
 
@@ -109,8 +109,8 @@ private:
 class SharedArena {
 public:
     template <class T>
-    Shared<T> take(int count, int alignment_bytes = 16) {
-        return {sim::take_shared(used_, static_cast<uint64_t>(count) * sizeof(T), alignment_bytes), count};
+    Shared<T> take(int count, int alignment_bytes = 16, Site site = Site::current()) {
+        return {sim::take_shared(used_, static_cast<uint64_t>(count) * sizeof(T), alignment_bytes, site), count};
     }
 
 private:

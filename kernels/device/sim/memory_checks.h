@@ -12,13 +12,17 @@ namespace adze::sim {
 [[noreturn]] void fail_shared(const char* does, uint32_t offset, int64_t index, int64_t count, uint32_t bytes,
                               const Site& site);
 // Checks a view of memory that the simulator allocated.
-void require_accessible(const void* data, uint64_t bytes);
+void require_accessible(const void* data, uint64_t bytes, const Site& site);
 void forget_checked_ranges();  // before a launch
-uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes);
+uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes, const Site& site);
+
+inline void require_previous_kernel(const Site& site) {
+    if (current->must_wait) current->block->fail(site, "an access to global memory before wait_for_previous_kernel");
+}
 
 inline void note_global(Access access, const void* address, uint32_t bytes, const Site& site) {
     Thread& self = *current;
-    if (self.must_wait) self.block->fail(site, "an access to global memory before wait_for_previous_kernel");
+    require_previous_kernel(site);
     self.warp->traffic.note(self.lane, self.cursor, access, reinterpret_cast<uint64_t>(address), bytes, site);
 }
 

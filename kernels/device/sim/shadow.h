@@ -33,6 +33,8 @@ public:
     // must have been fenced.
     void hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
     void release(uint32_t offset, uint32_t bytes);
+    // The same for the running thread alone, which has waited: others must synchronise with it before they write there.
+    void release_to(Thread& thread, uint32_t offset, uint32_t bytes);
 
 private:
     static constexpr uint32_t kWordBytes = 4;
@@ -40,6 +42,7 @@ private:
     struct Word {
         Stamp write_stamp, read_stamp;
         uint32_t reader_warps;
+        uint32_t readers;  // if not 0, the place in read_stamps_ of what each thread has read
         uint16_t writer, reader;
         uint8_t write_bytes, read_bytes;  // masks
         bool atomic, in_flight;
@@ -50,13 +53,17 @@ private:
     void write(Thread& thread, bool atomic, uint32_t offset, uint32_t bytes, const std::source_location& site);
     template <class Visit>
     void for_words(uint32_t offset, uint32_t bytes, Visit&& visit);
+    Stamp* stamp_of(const Word& word, int thread);
+    void note_read(Thread& thread, Word& word, bool has_met);
+    void tell_readers_apart(Word& word, int lanes);
     bool knows_write(const Thread& thread, const Word& word) const;
-    bool knows_reads(const Thread& thread, const Word& word) const;
+    bool knows_reads(const Thread& thread, const Word& word);
     [[noreturn]] void report(const Thread& thread, const char* does, uint32_t offset, const Word& word, bool with_write,
                              const char* why, const std::source_location& site) const;
 
     Block* block_ = nullptr;
     std::vector<Word> words_;
+    std::vector<Stamp> read_stamps_;  // by thread, of the words that several read
 };
 
 }  // namespace adze::sim

@@ -71,13 +71,21 @@ Counters& Counters::operator+=(const Counters& o) {
 }
 
 // The first occurrence of the place that the lane has not come to yet, or a new one.
-uint32_t WarpTraffic::find(int lane, const void* where) {
-    for (uint32_t i = 0; i < used_; ++i) {
-        if (groups_[i].site == where && (groups_[i].lanes >> lane & 1) == 0) return i;
-    }
+uint32_t WarpTraffic::find(int lane, const void* where, Access access) {
+    size_t p = 0;
+    while (p < places_.size() && (places_[p].site != where || places_[p].access != access)) ++p;
+    if (p == places_.size()) places_.push_back({where, access, kNone});
+    uint32_t next = kNone;
+    for (uint32_t i = places_[p].last; i != kNone && (groups_[i].lanes >> lane & 1) == 0; i = groups_[i].before)
+        next = i;
+    if (next != kNone) return next;
     if (used_ == groups_.size()) groups_.emplace_back();
-    groups_[used_].site = where;
-    groups_[used_].lanes = 0;
+    Group& group = groups_[used_];
+    group.site = where;
+    group.access = access;
+    group.lanes = 0;
+    group.before = places_[p].last;
+    places_[p].last = used_;
     return used_++;
 }
 
@@ -103,7 +111,7 @@ void WarpTraffic::settle(Counters& counters) {
                 break;
         }
     }
-    used_ = 0;
+    clear();
 }
 
 }  // namespace adze::sim

@@ -19,6 +19,7 @@ struct Counters {
     uint64_t async_copy_bytes = 0;                   // into shared memory, bulk copies included
 
     Counters& operator+=(const Counters& other);
+    bool operator==(const Counters&) const = default;
 };
 
 enum class Access : uint8_t { kGlobalRead, kGlobalWrite, kSharedRead, kSharedWrite };
@@ -26,15 +27,17 @@ enum class Access : uint8_t { kGlobalRead, kGlobalWrite, kSharedRead, kSharedWri
 // The accesses of one warp since it last met.
 class WarpTraffic {
 public:
-    void reset(int warp_size) { warp_size_ = warp_size, used_ = 0; }
+    void reset(int warp_size) {
+        warp_size_ = warp_size;
+        clear();
+    }
     // `cursor` is the lane's own: where it expects its next access.
     void note(int lane, uint32_t& cursor, Access access, uint64_t address, uint32_t bytes,
               const std::source_location& site) {
         const void* where = key(site);
         uint32_t i = cursor;
-        if (i >= used_ || groups_[i].site != where || (groups_[i].lanes >> lane & 1) != 0) i = find(lane, where);
+        if (i >= used_ || !is_next(groups_[i], lane, where, access)) i = find(lane, where, access);
         Group& group = groups_[i];
-        group.access = access;
         group.bytes = bytes;
         group.lanes |= uint64_t{1} << lane;
         group.address[lane] = address;
@@ -49,18 +52,36 @@ public:
     }
 
 private:
+    static constexpr uint32_t kNone = UINT32_MAX;
     struct Group {
         const void* site;
         uint64_t lanes;
         Access access;
         uint32_t bytes;
+        uint32_t before;  // the occurrence before this one
         uint64_t address[64];
     };
-    uint32_t find(int lane, const void* where);
+    // One kind of access of a place, which may make several: a copy reads and writes.
+    struct Place {
+        const void* site;
+        Access access;
+        uint32_t last;  // occurrence
+    };
+    // Whether the group is the first occurrence that the lane has not come to yet.
+    bool is_next(const Group& group, int lane, const void* where, Access access) const {
+        return group.site == where && group.access == access && (group.lanes >> lane & 1) == 0 &&
+               (group.before == kNone || (groups_[group.before].lanes >> lane & 1) != 0);
+    }
+    uint32_t find(int lane, const void* where, Access access);
+    void clear() {
+        used_ = 0;
+        places_.clear();
+    }
 
     int warp_size_ = 32;
     uint32_t used_ = 0;
     std::vector<Group> groups_;
+    std::vector<Place> places_;
 };
 
 }  // namespace adze::sim

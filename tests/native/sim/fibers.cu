@@ -1,0 +1,68 @@
+// Stacks of simulated threads.
+#include <errno.h>
+
+#include <cstring>
+
+#include "device/sim/fiber.h"
+#include "device_kit.h"
+
+namespace adze {
+inline namespace ADZE_TARGET {
+namespace {
+
+// Depths in steps of 1 KiB.
+[[gnu::noinline]] int descend(int depth, int mark) {
+    volatile char frame[1024];
+    frame[0] = static_cast<char>(mark);
+    frame[sizeof frame - 1] = static_cast<char>(depth);
+    const int below = depth == 0 ? 0 : descend(depth - 1, mark);
+    return below + (frame[0] == static_cast<char>(mark) && frame[sizeof frame - 1] == static_cast<char>(depth) ? 1 : 0);
+}
+
+struct DeepParams {
+    int depth = 0;
+    float* data = nullptr;
+};
+
+struct Deep : TestKernel<128, DeepParams> {
+    static constexpr const char* kName = "deep";
+    static void run(const Params& p) {
+        volatile char marks[16 << 10];
+        for (size_t i = 0; i < sizeof marks; i += 64) marks[i] = static_cast<char>(thread_index());
+        sync_block();  // the neighbours use their stacks, too
+        const int found = descend(p.depth, thread_index());
+        sync_block();
+        bool same = found == p.depth + 1;
+        for (size_t i = 0; i < sizeof marks; i += 64) same &= marks[i] == static_cast<char>(thread_index());
+        Global<float>(p.data, 128).store(thread_index(), same ? 1.0f : 0.0f);
+    }
+};
+
+SIM_TEST(Fibers, have_stacks_of_their_own) {
+    const sim_test::Array<float> out(128, 0.0f);
+    expect_ok<Deep>({2, 1, 1}, 0, {.depth = 40, .data = out.data()});
+    for (const float value : out) EXPECT_EQ(value, 1.0f);
+}
+
+SIM_TEST(Fibers, meet_a_guard_page_beyond_their_stacks) {
+    const sim_test::Array<float> out(128, 0.0f);
+    EXPECT_DEATH(
+        {
+            sim_test::Machine machine(kTarget.arch);
+            outcome<Deep>(machine, {1, 1, 1}, 0, {.depth = 110, .data = out.data()});
+        },
+        "");
+}
+
+SIM_TEST(Fibers, are_those_of_the_executable) {
+    const bool is_ucontext = std::strstr(program_invocation_short_name, "ucontext") != nullptr;
+    if (is_ucontext) {
+        EXPECT_STREQ(sim::fiber_implementation(), "ucontext");
+    } else {
+        RecordProperty("fibers", sim::fiber_implementation());
+    }
+}
+
+}  // namespace
+}  // namespace ADZE_TARGET
+}  // namespace adze
