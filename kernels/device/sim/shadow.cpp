@@ -177,7 +177,7 @@ void Shadow::release(uint32_t offset, uint32_t bytes) {
 void Shadow::release_to(Thread& thread, uint32_t offset, uint32_t bytes) {
     for_words(offset, bytes, [&](Word& word, uint8_t mask, uint32_t) {
         --word.held;
-        note_read(thread, word);
+        note_read(thread, word, true);
         word.read_bytes |= mask;
     });
 }
