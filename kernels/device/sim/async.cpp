@@ -176,13 +176,14 @@ void Block::require_box(const TensorMapDesc& map, int rank, uint32_t shared_at, 
 
 void Block::bulk_load(uint32_t to, const TensorMap& tensor_map, const int32_t* at, int rank, uint32_t barrier_at,
                       const Site& site) {
+    Thread& self = *current;
     const TensorMapDesc map = decode(tensor_map);
     require_box(map, rank, to, "bulk_load", site);
     if (!mbarrier(barrier_at, "bulk_load", site).visible)
         fail(site, "bulk_load: no fence_mbarrier_init after mbarrier_init");
-    shadow.take_off(*current, to, box_bytes(map), site);
+    shadow.take_off(self, to, box_bytes(map), site);
     std::memset(shared(to), 0xff, box_bytes(map));
-    LoadUnderWay load{map, {}, to, current->index, site};
+    LoadUnderWay load{map, {}, to, self.index, site};
     std::copy(at, at + rank, load.at);
     copies.loads[barrier_at].push_back(load);
     wake_all();  // who waits for the barrier lets it land
@@ -300,18 +301,21 @@ void Block::wgmma_fence(const Site& site) {
     if (!is_off(SiteKind::kFence, site)) current->copies.multiplies_fenced = true;
 }
 
-void Block::wgmma_issue(GroupMultiply what, const Site& site) {
+void Block::wgmma_issue(GroupMultiply operation, const Site& site) {
     Thread& self = *current;
+    bool is_first = true;
+    for (const GroupMultiply& other : self.copies.multiplies) is_first &= other.c != operation.c;
+    // First handed over: a failure leaves this function without destroying what it holds.
+    self.copies.multiplies.push_back(std::move(operation));
+    GroupMultiply& what = self.copies.multiplies.back();
     if (!self.copies.multiplies_fenced) fail(site, "wgmma: no wgmma_fence since the last wait");
     what.group = self.copies.multiply_groups;
     what.site = site;
-    what.is_first = true;
-    for (const GroupMultiply& other : self.copies.multiplies) what.is_first &= other.c != what.c;
+    what.is_first = is_first;
     auto* c = static_cast<std::byte*>(what.c);
-    if (what.is_first) what.c_before.assign(c, c + what.c_bytes);
+    if (is_first) what.c_before.assign(c, c + what.c_bytes);
     std::memset(c, 0xff, what.c_bytes);
     if (self.index % kWarpGroup == 0) hold_operand(what, true, site);
-    self.copies.multiplies.push_back(std::move(what));
 }
 
 void Block::wgmma_wait(uint32_t groups_left, const Site& site) {

@@ -165,7 +165,7 @@ public:
     void bulk_store(const TensorMap& map, const int32_t* at, int rank, uint32_t from, const Site& site);
     void wait_bulk_stores(uint32_t groups_left, const Site& site);
     void wgmma_fence(const Site& site);
-    void wgmma_issue(GroupMultiply what, const Site& site);
+    void wgmma_issue(GroupMultiply operation, const Site& site);
     void wgmma_wait(uint32_t groups_left, const Site& site);
     // An element of wgmma's operand that a descriptor names.
     const std::byte* operand(uint64_t descriptor, int row, int k, uint32_t element_bytes, bool rows) const;

@@ -91,7 +91,13 @@ bool FiberStacks::reserve(int count) {
 }
 
 FiberStacks::~FiberStacks() {
-    for (std::byte* slab : slabs_) munmap(slab, (kStackBytes + page_bytes()) * kSlabStacks);
+    const size_t bytes = (kStackBytes + page_bytes()) * kSlabStacks;
+    for (std::byte* slab : slabs_) {
+#if defined(__SANITIZE_ADDRESS__)
+        __asan_unpoison_memory_region(slab, bytes);  // else it takes what is mapped there next for abandoned frames
+#endif
+        munmap(slab, bytes);
+    }
 }
 
 void FiberStacks::prepare(Fiber& fiber, int index, void (*entry)()) const {

@@ -92,8 +92,8 @@ struct Load : TestKernel<128, BulkParams> {
             const uint32_t bytes =
                 kBoxBytes + (d == Defect::kTooManyBytes ? 16 : 0) - (d == Defect::kTooFewBytes ? 16 : 0);
             mbarrier_arrive_expect(full, s, bytes);  // @expect
-            bulk_load(stages[s].data, d == Defect::kWrongAlignment ? 32 : 0, p.in, {0, round * kRows}, full,
-                      s);  // @load
+            const int first = d == Defect::kWrongAlignment ? 32 : 0;
+            bulk_load(stages[s].data, first, p.in, {0, round * kRows}, full, s);  // @load
         };
         if (t == 0) fetch(0), fetch(1);
         if (d == Defect::kTooManyArrivals && t == 0) mbarrier_arrive(full, 0);  // @arrive

@@ -134,8 +134,9 @@ struct Chain : TestKernel<64, FlagParams> {
         const Global<uint32_t> flags(p.flags, p.count);
         const int64_t block = block_index().x, before = p.backwards ? block + 1 : block - 1;
         if (thread_index() == 0 && before >= 0 && before < p.count) {
-            while (load_acquire(flags, before) == 0) {
-            }  // @chain
+            while (true) {
+                if (load_acquire(flags, before) != 0) break;  // @chain
+            }
         }
         sync_block();
         if (thread_index() == 0 && p.good) store_release(flags, block, 1);
