@@ -46,7 +46,8 @@ target_link_libraries(adze_cuda_kernels PRIVATE adze_interface)
 set(device_code adze_cuda_kernels)
 if(ADZE_BUILD_TESTS)
   # Here, not beside their tests: CMake knows how to compile CUDA only in the folder that enables it, and below.
-  add_library(adze_cuda_probes OBJECT ${probe_sources} ${probe_folder}/probe_devices_cuda.cu)
+  add_library(adze_cuda_probes OBJECT
+      ${probe_sources} ${probe_folder}/probe_devices_cuda.cu ${layer_sources})
   target_link_libraries(adze_cuda_probes PRIVATE adze_interface)
   target_include_directories(adze_cuda_probes PRIVATE ${probe_folder}/..)
   list(APPEND device_code adze_cuda_probes)
