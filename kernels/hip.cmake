@@ -10,10 +10,18 @@ list(TRANSFORM ADZE_HIP_ARCHITECTURES PREPEND --offload-arch= OUTPUT_VARIABLE of
 # Only the kernels are HIP's language; the rest is C++ for the host.
 file(GLOB layer_sources CONFIGURE_DEPENDS device/hip/*.cu)
 add_library(adze_hip_kernels OBJECT ${gpu_sources} ${layer_sources})
-set_source_files_properties(${gpu_sources} ${layer_sources} PROPERTIES LANGUAGE CXX)
-target_link_libraries(adze_hip_kernels PRIVATE adze_interface)
-target_compile_options(adze_hip_kernels PRIVATE -x hip ${offload} -O3 -fno-math-errno -ffp-contract=off)
-set_target_properties(adze_hip_kernels PROPERTIES CXX_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/gpu-compile.sh)
+set(device_code adze_hip_kernels)
+if(ADZE_BUILD_TESTS)
+  add_library(adze_hip_probes OBJECT ${probe_sources})  # compiled for .ci/machine-code, never linked
+  target_include_directories(adze_hip_probes PRIVATE ${probe_folder}/..)
+  list(APPEND device_code adze_hip_probes)
+endif()
+set_source_files_properties(${gpu_sources} ${layer_sources} ${probe_sources} PROPERTIES LANGUAGE CXX)
+foreach(target IN LISTS device_code)
+  target_link_libraries(${target} PRIVATE adze_interface)
+  target_compile_options(${target} PRIVATE -x hip ${offload} -O3 -fno-math-errno -ffp-contract=off)
+  set_target_properties(${target} PROPERTIES CXX_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/gpu-compile.sh)
+endforeach()
 
 add_plugin(hip runtime/hip_backend.cpp ${device_sources} $<TARGET_OBJECTS:adze_hip_kernels>)
 # With an architecture named, hipcc does not look for the machine's own.

@@ -34,6 +34,10 @@ std::vector<float> floats(kit::Random& random, size_t count) {
     return values;
 }
 
+TEST(DeviceLayerHere, HasDevice) {
+    if (kit::probe_devices().empty()) GTEST_SKIP() << "no device that the probes were compiled for";
+}
+
 // ---- formats ----
 
 constexpr ProbeFormat kFormats[] = {ProbeFormat::kF16, ProbeFormat::kBf16, ProbeFormat::kInt8, ProbeFormat::kE4m3,
