@@ -39,13 +39,22 @@ list(REMOVE_DUPLICATES known)
 list(JOIN known ", " cuda_architectures)
 list(TRANSFORM known APPEND -real OUTPUT_VARIABLE CMAKE_CUDA_ARCHITECTURES)
 
-find_package(CUDAToolkit REQUIRED)
+find_package(CUDAToolkit REQUIRED GLOBAL)
 file(GLOB layer_sources CONFIGURE_DEPENDS device/cuda/*.cu)
 add_library(adze_cuda_kernels OBJECT ${gpu_sources} ${layer_sources})
 target_link_libraries(adze_cuda_kernels PRIVATE adze_interface)
 # Contraction only where fma() is written, as on every backend: else a result could depend on the tile that computed it.
 target_compile_options(adze_cuda_kernels PRIVATE -Xptxas=--warning-as-error -fmad=false --expt-relaxed-constexpr)
 set_target_properties(adze_cuda_kernels PROPERTIES CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/gpu-compile.sh)
+
+# The device layer's tests on a GPU (tests/native/device): here, where CUDA is a language.
+if(ADZE_BUILD_TESTS)
+  set(probes ${PROJECT_SOURCE_DIR}/tests/native/device)
+  add_library(adze_cuda_probes OBJECT EXCLUDE_FROM_ALL ${probes}/probes.cu ${probes}/probe_devices_cuda.cu ${layer_sources})
+  target_link_libraries(adze_cuda_probes PRIVATE adze_interface)
+  target_include_directories(adze_cuda_probes PRIVATE ${PROJECT_SOURCE_DIR}/tests/native)
+  target_compile_options(adze_cuda_probes PRIVATE -Xptxas=--warning-as-error -fmad=false --expt-relaxed-constexpr)
+endif()
 
 add_library(adze_cuda OBJECT runtime/cuda_backend.cpp device/cuda/driver.cpp ${device_sources})
 target_link_libraries(adze_cuda PRIVATE adze_interface)
