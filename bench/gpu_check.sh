@@ -55,10 +55,15 @@ set_target_properties(benchmark::benchmark PROPERTIES IMPORTED_LOCATION \${CMAKE
 CMAKE
 }
 
+# The whole runtime with it, trimmed, without the parts that debuggers need and without libadze.so: the GPU machine's own
+# takes its place.
 pack_demo() {
+    local demo=$root/build/gpu_check/published
+    rm -rf "$demo"
     dotnet publish src/Adze.Cli/Adze.Cli.csproj -c Release -r linux-x64 --self-contained -p:PublishTrimmed=true \
-        -p:DebugType=none -p:AdzePreset=cpu -o "$carry/demo" || return 1
-    rm -f "$carry/demo/libadze.so"  # the GPU machine's own takes its place
+        -p:DebugType=none -p:AdzePreset=cpu -o "$demo" || return 1
+    rm -f "$demo"/{libadze.so,createdump,libmscordaccore.so,libmscordbi.so,libcoreclrtraceptprovider.so} "$demo"/*.xml
+    tar -C "$demo" -czf "$carry/demo.tar.gz" .
 }
 
 pack_simulated() {
@@ -78,7 +83,7 @@ pack() {
     mkdir -p "$carry" "$logs"
     for part in googletest benchmark simulated demo; do
         if "pack_$part" >"$logs/pack.$part.log" 2>&1; then
-            printf '%-12s %8s\n' $part "$(du -shc "$carry"/{$part,} 2>/dev/null | awk 'NR == 1 { print $1 }')"
+            printf '%-12s %8s\n' $part "$(du -shc "$carry/$part"* | awk 'END { print $1 }')"
         else
             printf '%-12s FAIL\n' $part
             tail -n 30 "$logs/pack.$part.log"
@@ -87,7 +92,7 @@ pack() {
     done
     local kilobytes
     kilobytes=$(du -sk "$carry" | cut -f 1)
-    printf '%-12s %7dK\n' gpu_carry "$kilobytes"
+    printf '%-12s %7dK\n' together "$kilobytes"
     [ "$kilobytes" -lt 30000 ] || { echo "gpu_carry is larger than 30 MB"; failed=1; }
     return $failed
 }
@@ -256,12 +261,14 @@ step_bench() {
 }
 
 step_demo() {
-    [ -x "$carry/demo/adze" ] || { skip "$carry/demo is missing: bench/gpu_check.sh --pack publishes it"; return; }
+    [ -e "$carry/demo.tar.gz" ] || { skip "$carry/demo.tar.gz is missing: bench/gpu_check.sh --pack publishes it"; return; }
     local demo=$root/build/gpu_check/demo
-    rm -rf "$demo" && mkdir -p "${demo%/*}" && cp -r "$carry/demo" "$demo" && cp -L "$(programs)/libadze.so" "$demo/" || return 1
+    rm -rf "$demo" && mkdir -p "$demo" && tar -C "$demo" -xzf "$carry/demo.tar.gz" &&
+        cp -L "$(programs)/libadze.so" "$demo/" || return 1
     ADZE_PLUGIN_PATH=$root/build/sim "$demo/adze" demo --backend "$backend" --device "${device#*:}" >"$logs/demo.txt" 2>&1
     local status=$?
     cat "$logs/demo.txt"
+    echo "$(grep -m 1 -E '(passed|failed)$' "$logs/demo.txt"), $(grep -m 1 '^completion' "$logs/demo.txt" | tr -s ' ')"
     return $status
 }
 
