@@ -1,5 +1,6 @@
 // Google Benchmark with medians by default, and the ceilings as benchmarks of their own.
 //   adze_bench --benchmark_filter=linear/bf16 --benchmark_format=json     ADZE_BENCH_ISA=avx2 adze_bench ...
+//   ADZE_BENCH_DEVICE=cuda:0 adze_bench ...
 #include "session.h"
 
 namespace bench {

@@ -4,8 +4,10 @@
 #include <benchmark/benchmark.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,7 +24,8 @@ namespace bench {
         }                                                               \
     } while (0)
 
-/// One context for the whole run: all cores, the widest instruction set or the one in ADZE_BENCH_ISA.
+/// One context for the whole run: all cores, the widest instruction set or the one in ADZE_BENCH_ISA; or the device in
+/// ADZE_BENCH_DEVICE, such as cuda:0.
 class Session {
 public:
     static Session& get() {
@@ -32,10 +35,12 @@ public:
     adze_context* context() const { return context_; }
     adze_stream* stream() const { return stream_; }
     const std::string& architecture() const { return architecture_; }
+    bool on_cpu() const { return on_cpu_; }
 
 private:
     Session() {
         adze_context_desc desc{sizeof desc, ADZE_BACKEND_CPU, 0, num_threads(), ADZE_CPU_ISA_AUTO, 0};
+        choose_device(desc);
         const char* isa = std::getenv("ADZE_BENCH_ISA");
         const std::string name = isa ? isa : "";
         if (name == "portable") desc.cpu_isa = ADZE_CPU_ISA_PORTABLE;
@@ -47,7 +52,25 @@ private:
         info.struct_size = sizeof info;
         ADZE_BENCH_CHECK(adze_context_info(context_, &info));
         architecture_ = info.architecture;
+        on_cpu_ = info.backend == ADZE_BACKEND_CPU;
     }
+    static void choose_device(adze_context_desc& desc) {
+        const char* text = std::getenv("ADZE_BENCH_DEVICE");
+        if (text == nullptr) return;
+        const std::string device = text, backend = device.substr(0, device.find(':'));
+        for (auto [name, id] : {std::pair{"cpu", ADZE_BACKEND_CPU},
+                                {"sim", ADZE_BACKEND_SIM},
+                                {"cuda", ADZE_BACKEND_CUDA},
+                                {"hip", ADZE_BACKEND_HIP}}) {
+            if (backend != name) continue;
+            desc.backend = id;
+            if (device.size() > backend.size()) desc.device = std::atoi(device.c_str() + backend.size() + 1);
+            return;
+        }
+        std::fprintf(stderr, "ADZE_BENCH_DEVICE is %s; allowed is cpu, sim, cuda or hip, and :N for a device\n", text);
+        std::exit(2);
+    }
+    bool on_cpu_ = true;
     adze_context* context_ = nullptr;
     adze_stream* stream_ = nullptr;
     std::string architecture_;
@@ -77,9 +100,11 @@ public:
     }
     void write(const void* source) {
         ADZE_BENCH_CHECK(adze_buffer_write(buffer_, 0, source, bytes(), Session::get().stream()));
+        ADZE_BENCH_CHECK(adze_stream_synchronize(Session::get().stream()));
     }
     const adze_tensor& view() const { return view_; }
     void* data() const { return adze_buffer_data(buffer_); }
+    adze_buffer* buffer() const { return buffer_; }
     uint64_t bytes() const { return adze_buffer_bytes(buffer_); }
 
 private:
@@ -87,20 +112,46 @@ private:
     adze_tensor view_{};
 };
 
-/// Times `work`, and reports its bytes/s and FLOP/s (where there are any) and their shares of the ceilings.
+/// Bytes a second, read plus written, of a copy within the device's memory that no cache holds: the best of three.
+inline double device_copy_ceiling() {
+    static const double best = [] {
+        constexpr uint64_t kBytes = uint64_t{1} << 30;
+        adze_stream* stream = Session::get().stream();
+        const auto from = std::make_unique<Array>(kBytes), to = std::make_unique<Array>(kBytes);
+        double seconds = HUGE_VAL;
+        for (int turn = 0; turn < 4; ++turn) {  // the first is not at speed yet
+            ADZE_BENCH_CHECK(adze_stream_synchronize(stream));
+            const auto start = std::chrono::steady_clock::now();
+            ADZE_BENCH_CHECK(adze_buffer_copy(to->buffer(), 0, from->buffer(), 0, kBytes, stream));
+            ADZE_BENCH_CHECK(adze_stream_synchronize(stream));
+            seconds =
+                std::min(seconds, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+        }
+        return 2 * double(kBytes) / seconds;
+    }();
+    return best;
+}
+
+/// Times `work`, and reports its bytes/s and FLOP/s (where there are any) and their shares of the ceilings; of the
+/// arithmetic of a GPU there is none yet. A GPU's launches follow each other and are waited for at the end.
 template <class Work>
 void measure(benchmark::State& state, double bytes, double flops, const Work& work) {
     using benchmark::Counter;
-    const double copy = copy_ceiling(), fma = flops == 0 ? 0 : fma_ceiling(Session::get().architecture());
+    const Session& session = Session::get();
+    const double copy = session.on_cpu() ? copy_ceiling() : device_copy_ceiling();
+    const double fma = flops == 0 || !session.on_cpu() ? 0 : fma_ceiling(session.architecture());
+    if (!session.on_cpu()) work();  // the first launch loads the kernel
+    ADZE_BENCH_CHECK(adze_stream_synchronize(session.stream()));
     const auto start = std::chrono::steady_clock::now();
     for (auto _ : state) work();
+    ADZE_BENCH_CHECK(adze_stream_synchronize(session.stream()));
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     const double runs_per_second = double(state.iterations()) / seconds;
     state.counters["bytes/s"] = Counter(bytes * runs_per_second, Counter::kDefaults, Counter::kIs1000);
     state.counters["of_copy"] = bytes * runs_per_second / copy;
     if (flops == 0) return;
     state.counters["FLOP/s"] = Counter(flops * runs_per_second, Counter::kDefaults, Counter::kIs1000);
-    state.counters["of_fma"] = flops * runs_per_second / fma;
+    if (fma > 0) state.counters["of_fma"] = flops * runs_per_second / fma;
 }
 
 }  // namespace bench

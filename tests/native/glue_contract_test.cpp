@@ -48,6 +48,16 @@ TEST_P(GlueContract, Embedding) {
         const Tensor wrong = kit::vector_i32({0, 1, bad});
         adze_embedding_desc desc = good;
         desc.ids = wrong.view();
+        y.poison();
+        if (!checks_indices()) {
+            ADZE_EXPECT_OK(adze_embedding_run(stream, &desc));
+            for (int64_t c = 0; c < 8; ++c) {
+                EXPECT_EQ(y.at(0, c), table.at(0, c));
+                EXPECT_EQ(y.at(1, c), table.at(1, c));
+                EXPECT_TRUE(std::isnan(y.at(2, c))) << bad;
+            }
+            continue;
+        }
         EXPECT_TRUE(kit::invalid(adze_embedding_run(stream, &desc), "adze_embedding_run", "ids", std::to_string(bad)));
         EXPECT_TRUE(y.unchanged()) << "not even the rows before the wrong one";
     }
@@ -95,8 +105,10 @@ TEST_P(GlueContract, Rope) {
     const Tensor negative = kit::vector_i32({0, 1, -2});
     adze_rope_desc desc = good;
     desc.positions = negative.view();
-    EXPECT_TRUE(kit::invalid(adze_rope_run(stream, &desc), "adze_rope_run", "positions", "-2"));
-    EXPECT_TRUE(x.unchanged());
+    if (checks_indices()) {
+        EXPECT_TRUE(kit::invalid(adze_rope_run(stream, &desc), "adze_rope_run", "positions", "-2"));
+        EXPECT_TRUE(x.unchanged());
+    }
     kit::check_struct_size(good, "adze_rope_run", [&](auto* d) { return adze_rope_run(stream, d); });
 }
 

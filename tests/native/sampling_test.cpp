@@ -233,7 +233,9 @@ TEST_P(Sampling, ParamsStride) {
     SamplingCall call(context, Tensor(ADZE_DTYPE_F32, 3, 40).fill(kit::normal(random)));
     const std::vector<int> greedy = call.run(stream);
     adze_sampling_desc desc = call.desc();
-    desc.params = &params[0].params;
+    const kit::Fenced memory(params.size() * sizeof params[0]);
+    std::memcpy(memory.data(), params.data(), memory.bytes());
+    desc.params = reinterpret_cast<const Params*>(memory.data());
     desc.params_stride = sizeof(Larger);
     ADZE_ASSERT_OK(adze_sampling_run(stream, &desc));
     EXPECT_EQ(call.ids.values(), (std::vector<double>{double(greedy[0]), -1, double(greedy[2])}));

@@ -26,6 +26,18 @@ std::string name_of(const Machine& machine) {
     return isas[machine.isa] + std::string("_threads") + std::to_string(machine.threads);
 }
 
+void choose_thread_order(const Machine& machine) {
+    static const bool chosen = std::getenv("ADZE_SIM_TURNS") != nullptr || std::getenv("ADZE_SIM_RESIDENT") != nullptr;
+    if (chosen || machine.backend != ADZE_BACKEND_SIM) return;
+    struct Order {
+        const char *turns, *resident;  // blocks that a host thread has under way
+    };
+    constexpr Order kOrders[] = {{"forward", "1"}, {"reverse", "1"}, {"shuffled", "1"}, {"shuffled", "4"}};
+    const Order& order = kOrders[machine.device % 4];
+    setenv("ADZE_SIM_TURNS", order.turns, 1);
+    setenv("ADZE_SIM_RESIDENT", order.resident, 1);
+}
+
 std::vector<Machine> gpu_machines() {
     std::vector<Machine> out;
     for (const Backend& backend : kGpuBackends) {

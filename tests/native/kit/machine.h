@@ -65,7 +65,12 @@ std::vector<Machine> gpu_machines();
 inline adze_context_desc describe(const Machine& machine) {
     return {sizeof(adze_context_desc), machine.backend, machine.device, machine.threads, machine.isa, 0};
 }
+/// Before a context of a simulated device is made: each device's threads take turns in an order of its own, unless
+/// ADZE_SIM_TURNS or ADZE_SIM_RESIDENT was set from outside. Native tests so run in every order.
+void choose_thread_order(const Machine& machine);
+
 inline Context make_context(const Machine& machine = {}) {
+    choose_thread_order(machine);
     const adze_context_desc desc = describe(machine);
     return make<Context>([&](adze_context** out) { return adze_context_create(&desc, out); });
 }
@@ -77,6 +82,7 @@ inline Stream make_stream(adze_context* context) {
 class OnMachine : public testing::TestWithParam<Machine> {
 protected:
     OnMachine() {
+        choose_thread_order(GetParam());
         const adze_context_desc desc = describe(GetParam());
         adze_context* raw = nullptr;
         status_ = adze_context_create(&desc, &raw);
@@ -89,6 +95,8 @@ protected:
         ASSERT_EQ(status_, ADZE_OK) << adze_last_error();
     }
     bool on_cpu() const { return GetParam().backend == ADZE_BACKEND_CPU; }
+    /// Where the host reads device memory, it checks the indices in it; a GPU cannot report them.
+    bool checks_indices() const { return on_cpu() || GetParam().backend == ADZE_BACKEND_SIM; }
 
     Context context;
     Stream stream;

@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kit/gpu_memory.h"
+
 namespace kit {
 namespace {
 
@@ -27,6 +29,10 @@ Fenced::Fenced(size_t bytes) : bytes_(bytes) {
     mprotect(begin_, body, PROT_READ | PROT_WRITE);
     data_ = begin_ + body - bytes;
     std::memset(begin_, int(kSentinel), size_t(data_ - begin_));
+    // Unknown to the GPU again before it is unmapped.
+    if (auto shared = share_with_gpu(begin_, body)) {
+        mapping_ = {mapping, [unmap = std::move(mapping_), shared](void*) mutable { shared.reset(), unmap.reset(); }};
+    }
 }
 
 Tensor::Tensor(adze_dtype dtype, int64_t rows, int64_t columns, int64_t gap)
@@ -122,7 +128,8 @@ testing::AssertionResult Workspace::framed() const {
     return testing::AssertionSuccess();
 }
 
-Sparse::Sparse(size_t bytes) {
+Sparse::Sparse(size_t bytes) : mapping_(allocate_for_gpu(bytes)) {
+    if (mapping_ != nullptr) return;
     void* mapping = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapping == MAP_FAILED) throw std::bad_alloc();
     mapping_ = {mapping, [bytes](void* p) { munmap(p, bytes); }};

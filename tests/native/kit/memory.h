@@ -1,5 +1,6 @@
 // Memory that tells on whoever leaves it: it ends at a page that faults, begins behind sentinels, and remembers what
-// was in it. Device memory of the cpu backend is ordinary memory, so tensors point straight at it.
+// was in it. Device memory of the cpu backend and of the simulator is ordinary memory, so tensors point straight at it;
+// GPUs are made to see it (gpu_memory.h).
 #pragma once
 #include <adze/base.h>
 #include <gtest/gtest.h>

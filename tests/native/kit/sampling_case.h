@@ -16,6 +16,8 @@ struct SamplingCall {
         const int64_t B = logits.rows(), V = logits.columns(), words = (V + 31) / 32;
         uint64_t bytes = 0;
         ADZE_EXPECT_OK(adze_sampling_workspace_size(context, B, V, &bytes));
+        device_params = Fenced(params.size() * sizeof params[0]);
+        if (!params.empty()) std::memcpy(device_params.data(), params.data(), device_params.bytes());
         workspace = Workspace(bytes);
         if (allowed.empty()) return;
         // Bits from V on, and whole words behind them, are anything.
@@ -37,7 +39,7 @@ struct SamplingCall {
         return {sizeof(adze_sampling_desc),
                 0,
                 logits.view(),
-                params.empty() ? nullptr : params.data(),
+                params.empty() ? nullptr : reinterpret_cast<const adze_sampling_params*>(device_params.data()),
                 mask.view(),
                 ids.view(),
                 workspace.data(),
@@ -58,6 +60,7 @@ struct SamplingCall {
 
     Tensor logits;
     std::vector<adze_sampling_params> params;
+    Fenced device_params;  // as they were at first
     Tensor mask, ids;
     Workspace workspace;
 };
