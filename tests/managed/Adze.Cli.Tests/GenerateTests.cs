@@ -18,6 +18,17 @@ public sealed class GenerateTests
     public void Standard_output_holds_the_completion_and_nothing_else() =>
         Assert.Equal(new CliResult(0, Answer, ""), Cli.Run(s_orders));
 
+    /// <summary>All the way through the GPU kernels, in bf16.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void Simulated_devices_give_the_tokens_of_the_cpu(int device) =>
+        Assert.Equal(
+            new CliResult(0, Answer, ""),
+            Cli.Run("generate", "--backend", "sim", "--device", $"{device}", "--model", Repository.Orders, "--prompt", Prompt));
+
     [Fact]
     public void Echo_puts_the_prompt_before_it() =>
         Assert.Equal(new CliResult(0, Prompt + Answer, ""), Cli.Run([.. s_orders, "--echo"]));
