@@ -1,0 +1,158 @@
+// What the kernels move, as the simulator counts it, against bench/budgets/traffic.csv.
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "kit/attention_case.h"
+#include "kit/glue_case.h"
+#include "kit/linear_case.h"
+#include "kit/sampling_case.h"
+
+namespace {
+
+using kit::Tensor;
+
+struct Budget {
+    double ratio, conflicts;
+};
+
+/// By "case,device"; a device's own row comes before that of all.
+std::map<std::string, Budget> read_budgets() {
+    std::map<std::string, Budget> out;
+    std::ifstream file(ADZE_BUDGETS_DIR "/traffic.csv");
+    for (std::string line; std::getline(file, line);) {
+        std::istringstream fields(line);
+        std::string name, device, ratio, conflicts;
+        std::getline(fields, name, ','), std::getline(fields, device, ',');
+        std::getline(fields, ratio, ','), std::getline(fields, conflicts, ',');
+        if (line[0] != '#' && name != "case") out[name + "," + device] = {std::stod(ratio), std::stod(conflicts)};
+    }
+    return out;
+}
+
+class Traffic : public kit::OnMachine {
+protected:
+    void SetUp() override {
+        OnMachine::SetUp();
+        if (GetParam().backend != ADZE_BACKEND_SIM) GTEST_SKIP() << "only the simulator counts";
+    }
+
+    /// `run` may launch several kernels; `fewest` bytes are to be moved.
+    template <class Run>
+    void check(const std::string& name, double fewest, const Run& run) {
+        const int32_t before = launches();
+        ADZE_ASSERT_OK(run());
+        const int32_t after = launches();
+        ASSERT_LT(after, 256) << "the simulator remembers no more";
+        double moved = 0, conflicts = 0, requests = 0;
+        for (int32_t back = 0; back < after - before; ++back) {
+            const adze_sim_launch counts = counts_of(back);
+            moved += 32.0 * double(counts.global_read_sectors + counts.global_write_sectors);
+            conflicts += double(counts.shared_bank_conflicts), requests += double(counts.shared_requests);
+        }
+        const double ratio = moved / fewest, share = conflicts / std::max(1.0, requests);
+        std::printf("traffic %-20s sim:%d  moved %11.0f  fewest %11.0f  ratio %.3f  conflicts %.3f\n", name.c_str(),
+                    GetParam().device, moved, fewest, ratio, share);
+        static const auto budgets = read_budgets();
+        auto budget = budgets.find(name + "," + std::to_string(GetParam().device));
+        if (budget == budgets.end()) budget = budgets.find(name + ",*");
+        ASSERT_NE(budget, budgets.end()) << "no budget for " << name;
+        EXPECT_GE(ratio, 0.999) << name << ": less than the fewest was moved: the count is wrong";
+        EXPECT_LE(ratio, budget->second.ratio) << name;
+        EXPECT_LE(share, budget->second.conflicts) << name << ", conflicts a request";
+    }
+    Tensor tensor(int64_t rows, int64_t columns, adze_dtype dtype = ADZE_DTYPE_BF16) {
+        return Tensor(dtype, rows, columns).fill(kit::normal(random));
+    }
+    static double bytes(const Tensor& t) {
+        return double(t.rows()) * double(t.columns()) * double(kit::size_of(t.dtype()));
+    }
+
+private:
+    adze_sim_launch counts_of(int32_t back) const {
+        adze_sim_launch out{};
+        out.struct_size = sizeof out;
+        ADZE_EXPECT_OK(adze_sim_counters(context, back, &out));
+        return out;
+    }
+    int32_t launches() const {
+        adze_sim_launch out{};
+        out.struct_size = sizeof out;
+        int32_t count = 0;
+        while (adze_sim_counters(context, count, &out) == ADZE_OK) ++count;
+        return count;
+    }
+};
+ADZE_ON_EACH_BACKEND(Traffic);
+
+TEST_P(Traffic, SmallOperators) {
+    const Tensor table = tensor(100, 4096), y = tensor(64, 4096);
+    std::vector<int32_t> rows;
+    for (int i = 0; i < 64; ++i) rows.push_back(int32_t(random.integer(0, 99)));
+    const Tensor ids = kit::vector_i32(rows);
+    const adze_embedding_desc embedding{sizeof embedding, 0, ids.view(), table.view(), y.view()};
+    check("embedding", 2 * bytes(y) + bytes(ids), [&] { return adze_embedding_run(stream, &embedding); });
+
+    for (const auto& [name, M, D] : {std::tuple{"rms_norm one row", 1, 4096},
+                                     {"rms_norm 64 rows", 64, 4096},
+                                     {"rms_norm many rows", 2048, 2048}}) {
+        const Tensor x = tensor(M, D), w = tensor(1, D), out = tensor(M, D);
+        Tensor residual = tensor(M, D, ADZE_DTYPE_F32);
+        const adze_rms_norm_desc norm{sizeof norm, 1e-5f, x.view(), w.view(), residual.view(), out.view()};
+        check(name, 2 * bytes(x) + bytes(w) + 2 * bytes(residual), [&] { return adze_rms_norm_run(stream, &norm); });
+    }
+
+    const Tensor gate = tensor(16, 14336), up = tensor(16, 14336), gated = tensor(16, 14336);
+    const adze_silu_gate_desc silu{sizeof silu, 0, gate.view(), up.view(), gated.view()};
+    check("silu_gate", 3 * bytes(gate), [&] { return adze_silu_gate_run(stream, &silu); });
+
+    const Tensor heads = tensor(512, 32 * 128), frequencies = Tensor(ADZE_DTYPE_F32, 1, 64).fill(kit::normal(random));
+    std::vector<int32_t> at(512);
+    for (int i = 0; i < 512; ++i) at[size_t(i)] = i;
+    const Tensor positions = kit::vector_i32(at);
+    const adze_rope_desc rope{sizeof rope, 128, heads.view(), positions.view(), frequencies.view()};
+    check("rope", 2 * bytes(heads) + bytes(positions) + bytes(frequencies),
+          [&] { return adze_rope_run(stream, &rope); });
+}
+
+TEST_P(Traffic, Sampling) {
+    const int64_t B = 2, V = 128256;
+    const Tensor logits = tensor(B, V);
+    const std::pair<const char*, adze_sampling_params> cases[] = {{"sampling greedy", {0, 0, 0, 0, 1, 2}},
+                                                                  {"sampling plain", {1, 0, 0, 0, 1, 2}},
+                                                                  {"sampling top_k", {1, 50, 0, 0, 1, 2}},
+                                                                  {"sampling top_p", {0.7f, 0, 0.9f, 0, 1, 2}}};
+    for (const auto& [name, params] : cases) {
+        kit::SamplingCall call(context, logits, std::vector<adze_sampling_params>(size_t(B), params));
+        const adze_sampling_desc desc = call.desc();
+        check(name, bytes(logits), [&] { return adze_sampling_run(stream, &desc); });
+    }
+}
+
+TEST_P(Traffic, KvAppend) {
+    kit::AttentionCase c{.sequences = {{512, 512}}, .shape = {8, 8, 128, 128}, .kv_dtype = ADZE_DTYPE_BF16};
+    kit::AttentionCall call(context, stream, c, random, [] { return 0.0; });
+    const Tensor k = tensor(512, 8 * 128), v = tensor(512, 8 * 128);
+    const adze_kv_append_desc desc{sizeof desc,  0, call.plan, k.view(), v.view(), call.indices.view(), call.k.view(),
+                                   call.v.view()};
+    check("kv_append", 4 * bytes(k), [&] { return adze_kv_append_run(stream, &desc); });
+}
+
+TEST_P(Traffic, LinearOfOneRow) {
+    kit::LinearCall call(context, {1, 2048, 4096, ADZE_DTYPE_BF16, ADZE_DTYPE_BF16, ADZE_DTYPE_BF16},
+                         [] { return 1.0; });
+    const adze_linear_desc desc = call.desc();
+    check("linear one row", bytes(call.w) + bytes(call.x) + bytes(call.y),
+          [&] { return adze_linear_run(stream, &desc); });
+}
+
+TEST_P(Traffic, AttentionDecode) {
+    kit::AttentionCase c{.sequences = {{1, 4096}}, .shape = {32, 8, 128, 128}, .kv_dtype = ADZE_DTYPE_BF16};
+    c.q_dtype = c.o_dtype = ADZE_DTYPE_BF16;
+    kit::AttentionCall call(context, stream, c, random, [] { return 0.5; });
+    const adze_attention_desc desc = call.desc();
+    check("attention decode", 2.0 * 4096 * 8 * 128 * 2 + 2 * 32 * 128 * 2,
+          [&] { return adze_attention_run(stream, &desc); });
+}
+
+}  // namespace
