@@ -117,16 +117,17 @@ TEST_P(Traffic, SmallOperators) {
 
 TEST_P(Traffic, Sampling) {
     const int64_t B = 2, V = 128256;
-    const Tensor logits = tensor(B, V);
-    const std::pair<const char*, adze_sampling_params> cases[] = {{"sampling greedy", {0, 0, 0, 0, 1, 2}},
-                                                                  {"sampling plain", {1, 0, 0, 0, 1, 2}},
-                                                                  {"sampling top_k", {1, 50, 0, 0, 1, 2}},
-                                                                  {"sampling top_p", {0.7f, 0, 0.9f, 0, 1, 2}}};
-    for (const auto& [name, params] : cases) {
+    const Tensor flat = tensor(B, V), peaked = Tensor(ADZE_DTYPE_BF16, B, V).fill(kit::normal(random, 4));
+    const auto sample = [&](const char* name, const Tensor& logits, const adze_sampling_params& params) {
         kit::SamplingCall call(context, logits, std::vector<adze_sampling_params>(size_t(B), params));
         const adze_sampling_desc desc = call.desc();
         check(name, bytes(logits), [&] { return adze_sampling_run(stream, &desc); });
-    }
+    };
+    sample("sampling greedy", flat, {0, 0, 0, 0, 1, 2});
+    sample("sampling plain", flat, {1, 0, 0, 0, 1, 2});
+    sample("sampling top_k", flat, {1, 50, 0, 0, 1, 2});
+    sample("sampling top_p", peaked, {0.7f, 0, 0.9f, 0, 1, 2});
+    sample("sampling top_p flat", flat, {0.7f, 0, 0.9f, 0, 1, 2});  // keeps some ten thousand tokens
 }
 
 TEST_P(Traffic, KvAppend) {
