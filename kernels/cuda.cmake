@@ -58,15 +58,6 @@ foreach(target IN LISTS device_code)
   set_target_properties(${target} PROPERTIES CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/gpu-compile.sh)
 endforeach()
 
-# The device layer's tests on a GPU (tests/native/device): here, where CUDA is a language.
-if(ADZE_BUILD_TESTS)
-  set(probes ${PROJECT_SOURCE_DIR}/tests/native/device)
-  add_library(adze_cuda_probes OBJECT EXCLUDE_FROM_ALL ${probes}/probes.cu ${probes}/probe_devices_cuda.cu ${layer_sources})
-  target_link_libraries(adze_cuda_probes PRIVATE adze_interface)
-  target_include_directories(adze_cuda_probes PRIVATE ${PROJECT_SOURCE_DIR}/tests/native)
-  target_compile_options(adze_cuda_probes PRIVATE -Xptxas=--warning-as-error -fmad=false --expt-relaxed-constexpr)
-endif()
-
 add_library(adze_cuda OBJECT runtime/cuda_backend.cpp device/cuda/driver.cpp ${device_sources})
 target_link_libraries(adze_cuda PRIVATE adze_interface)
 target_include_directories(adze_cuda SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})

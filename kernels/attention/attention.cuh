@@ -248,7 +248,7 @@ struct Attention {
     };
 
     ADZE_DEVICE static void run(const Params& p) {
-        if (static_cast<int64_t>(block_index().x) >= load_struct(p.plan.counts, 1, 0).num_work) return;
+        if (!guard(static_cast<int64_t>(block_index().x) < load_struct(p.plan.counts, 1, 0).num_work)) return;
         const int64_t first_row = int64_t{block_index().z} * kRows, warp_row = first_row + warp_index() * kWarpRows;
         const AttentionItem item(p);
         if (first_row >= item.rows) return;
@@ -698,7 +698,8 @@ struct MergeAttention {
     ADZE_DEVICE static void run(const Params& p) {
         const auto counts = load_struct(p.plan.counts, 1, 0);
         const int64_t q_head = int64_t{block_index().y} * kWarps + warp_index();
-        if (static_cast<int64_t>(block_index().x) >= counts.num_merges || q_head >= p.shape.num_q_heads) return;
+        if (!guard(static_cast<int64_t>(block_index().x) < counts.num_merges)) return;
+        if (!guard(q_head < p.shape.num_q_heads)) return;
         const AttentionMerge m = load_struct(p.plan.merges, counts.num_merges, block_index().x);
         const int d = p.shape.head_dim_v;
         const int64_t row_floats = int64_t{p.shape.num_q_heads} * (d + 2);

@@ -57,7 +57,7 @@ struct KvAppend {
         }
         sync_block();
         const int tokens = count.load(0);
-        if (tokens <= 0) return;  // launched for the plan's capacity
+        if (!guard(tokens > 0)) return;  // launched for the plan's capacity
         append(p, p.k, first, tokens, pages, slots);
         append(p, p.v, first, tokens, pages, slots);
     }

@@ -90,6 +90,9 @@ std::string processor_name() {
 
 struct CpuContext {
     static constexpr const char* kName = "cpu";
+    struct Replay {
+        explicit Replay(CpuContext&) {}
+    };
     explicit CpuContext(const Isa& isa_, int threads) : isa(isa_), pool(threads) {}
     const Isa& isa;
     CpuPool pool;

@@ -89,6 +89,7 @@ public:
     static void graph_launch(DeviceGraph* graph, DeviceStream* stream) {
         Context& context = *of(stream).context;
         const std::scoped_lock lock(context.mutex);
+        const typename Context::Replay replay(context);
         for (const Node& node : of(graph).nodes) node(context);
     }
     static void graph_destroy(DeviceGraph* graph) { delete &of(graph); }

@@ -30,6 +30,12 @@ constexpr const GpuOperators& (*kOperators[sim::kNumDevices])() = {sim_sm_80::gp
 
 struct SimDeviceContext {
     static constexpr const char* kName = "sim";
+    // While a graph's calls are made again.
+    struct Replay {
+        explicit Replay(SimDeviceContext& of) : context(of) { context.simulator.replaying = true; }
+        ~Replay() { context.simulator.replaying = false; }
+        SimDeviceContext& context;
+    };
     SimDeviceContext(const sim::SimDevice& device_, int threads)
         : device(device_), operators(kOperators[device_.index]()), simulator(device_, threads) {}
     const sim::SimDevice& device;

@@ -1,11 +1,13 @@
 // The runtime of the GPU backends that are here, the simulator among them: devices, memory, streams, counters, and how
 // they refuse. What is the same on every backend is in runtime_test.cpp.
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 
 #include "kit/machine.h"
 #include "kit/refusal.h"
+#include "runtime/gpu_code.h"
 
 namespace {
 
@@ -35,6 +37,40 @@ protected:
 INSTANTIATE_TEST_SUITE_P(Gpu, GpuRuntime, testing::ValuesIn(kit::gpu_machines()),
                          [](const auto& info) { return kit::name_of(info.param); });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GpuRuntime);
+
+// The suites that run on GPUs are empty where no device is: that must not go unseen.
+TEST(Simulator, IsHere) {
+    int32_t count = 0;
+    if (adze_device_count(ADZE_BACKEND_SIM, &count) == ADZE_OK) {
+        EXPECT_EQ(count, 4);
+    } else if (std::getenv("CI") != nullptr) {
+        FAIL() << adze_last_error();
+    } else {
+        GTEST_SKIP() << adze_last_error();
+    }
+}
+
+TEST(GpuCode, IsTheBestThatRunsOnTheDevice) {
+    const auto cuda = [](const char* built, int major, int minor) {
+        const adze::GpuCode* code = adze::find_cuda_code(built, major, minor);
+        return std::string(code == nullptr ? "none" : code->name);
+    };
+    const char* all = "80, 89, 90a";
+    EXPECT_EQ(cuda(all, 8, 0), "80");
+    EXPECT_EQ(cuda(all, 8, 6), "80");
+    EXPECT_EQ(cuda(all, 8, 7), "80");
+    EXPECT_EQ(cuda(all, 8, 9), "89");
+    EXPECT_EQ(cuda(all, 9, 0), "90a");
+    for (auto [major, minor] : {std::pair{7, 5}, {10, 0}, {12, 0}}) EXPECT_EQ(cuda(all, major, minor), "none") << major;
+    EXPECT_EQ(cuda("80", 8, 9), "80");
+    EXPECT_EQ(cuda("89", 8, 0), "none") << "code does not run on what came before it";
+    EXPECT_EQ(cuda("80, 89", 9, 0), "none");
+    EXPECT_EQ(cuda("90a", 8, 0), "none");
+    EXPECT_EQ(cuda("", 8, 0), "none");
+    EXPECT_NE(adze::find_hip_code("gfx90a", "gfx90a"), nullptr);
+    EXPECT_EQ(adze::find_hip_code("gfx90a", "gfx942"), nullptr);
+    EXPECT_EQ(adze::find_hip_code("", "gfx90a"), nullptr);
+}
 
 TEST_P(GpuRuntime, DevicesSayWhatTheyAre) {
     adze_device_info info{}, of_context{};

@@ -50,9 +50,10 @@ void launch(LaunchStream& stream, Grid grid, int64_t shared_bytes, const typenam
     const auto* entry = reinterpret_cast<const void*>(&kernel_entry<Kernel>);
     constexpr int64_t kUnasked = 48 << 10;  // what every kernel may have
     if (shared_bytes > kUnasked) {
-        check_launch(
-            cudaFuncSetAttribute(entry, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
-            Kernel::kName, "cudaFuncSetAttribute");
+        // The same for every launch: other threads may be launching this kernel with another size.
+        check_launch(cudaFuncSetAttribute(entry, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                          static_cast<int>(stream.shared_limit())),
+                     Kernel::kName, "cudaFuncSetAttribute");
     }
     cudaLaunchAttribute overlap{};
     overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;

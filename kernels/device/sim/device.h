@@ -55,6 +55,7 @@ public:
     // Runs a grid; fails with ADZE_ERROR_DEVICE and the first error of its threads.
     void run(const LaunchConfig& config, void (*body)(const void* params), const void* params);
 
+    bool replaying = false;  // a graph is being launched
     Options options;  // from ADZE_SIM_TURNS and ADZE_SIM_RESIDENT at first
 
 private:
@@ -84,7 +85,8 @@ public:
     Arch arch() const { return context_.device().arch; }
     int num_processors() const { return context_.device().num_processors; }
     int64_t shared_limit() const { return context_.device().shared_limit; }
-    bool capturing() const { return false; }  // graphs run the launch code again
+    // Graphs run the launch code again; it is to ask for what a captured launch would.
+    bool capturing() const { return context_.replaying; }
     sim::SimContext& context() { return context_; }
 
 private:

@@ -4,16 +4,31 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+// GCC defines macros, Clang has features.
+#if defined(__SANITIZE_ADDRESS__)
+    #define ADZE_SIM_ASAN 1
+#elif defined(__has_feature)
+    #if __has_feature(address_sanitizer)
+        #define ADZE_SIM_ASAN 1
+    #endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+    #define ADZE_SIM_TSAN 1
+#elif defined(__has_feature)
+    #if __has_feature(thread_sanitizer)
+        #define ADZE_SIM_TSAN 1
+    #endif
+#endif
 #if ADZE_SIM_BOOST_CONTEXT
     #include <boost/context/detail/fcontext.hpp>
 #else
     #include <ucontext.h>
 #endif
-#if defined(__SANITIZE_ADDRESS__)
+#if ADZE_SIM_ASAN
     #include <sanitizer/asan_interface.h>
     #include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if ADZE_SIM_TSAN
     #include <sanitizer/tsan_interface.h>
 #endif
 
@@ -28,16 +43,16 @@ size_t page_bytes() {
 }
 
 void leave([[maybe_unused]] Fiber& from, [[maybe_unused]] Fiber& to, [[maybe_unused]] bool last) {
-#if defined(__SANITIZE_ADDRESS__)
+#if ADZE_SIM_ASAN
     __sanitizer_start_switch_fiber(last ? nullptr : &from.shadow_stack, to.stack, to.stack_bytes);
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if ADZE_SIM_TSAN
     __tsan_switch_to_fiber(to.sanitizer, 0);
 #endif
 }
 
 void arrive([[maybe_unused]] Fiber& self) {
-#if defined(__SANITIZE_ADDRESS__)
+#if ADZE_SIM_ASAN
     __sanitizer_finish_switch_fiber(self.shadow_stack, nullptr, nullptr);
     self.shadow_stack = nullptr;
 #endif
@@ -93,7 +108,7 @@ bool FiberStacks::reserve(int count) {
 FiberStacks::~FiberStacks() {
     const size_t bytes = (kStackBytes + page_bytes()) * kSlabStacks;
     for (std::byte* slab : slabs_) {
-#if defined(__SANITIZE_ADDRESS__)
+#if ADZE_SIM_ASAN
         __asan_unpoison_memory_region(slab, bytes);  // else it takes what is mapped there next for abandoned frames
 #endif
         munmap(slab, bytes);
@@ -105,10 +120,10 @@ void FiberStacks::prepare(Fiber& fiber, int index, void (*entry)()) const {
     fiber.entry = entry;
     fiber.stack = slabs_[at / kSlabStacks] + at % kSlabStacks * (kStackBytes + page_bytes()) + page_bytes();
     fiber.stack_bytes = kStackBytes;
-#if defined(__SANITIZE_ADDRESS__)
+#if ADZE_SIM_ASAN
     __asan_unpoison_memory_region(fiber.stack, kStackBytes);
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if ADZE_SIM_TSAN
     if (fiber.sanitizer == nullptr) fiber.sanitizer = __tsan_create_fiber(0);
 #endif
 #if ADZE_SIM_BOOST_CONTEXT
@@ -143,7 +158,7 @@ void adopt_thread(Fiber& fiber) {
         fiber.stack = static_cast<std::byte*>(stack);
         pthread_attr_destroy(&attributes);
     }
-#if defined(__SANITIZE_THREAD__)
+#if ADZE_SIM_TSAN
     fiber.sanitizer = __tsan_get_current_fiber();
 #endif
 #if !ADZE_SIM_BOOST_CONTEXT
@@ -152,7 +167,7 @@ void adopt_thread(Fiber& fiber) {
 }
 
 void forget_fiber([[maybe_unused]] Fiber& fiber) {
-#if defined(__SANITIZE_THREAD__)
+#if ADZE_SIM_TSAN
     if (fiber.sanitizer != nullptr && fiber.entry != nullptr) __tsan_destroy_fiber(fiber.sanitizer);
     fiber.sanitizer = nullptr;
 #endif

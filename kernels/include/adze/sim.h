@@ -34,8 +34,8 @@ typedef struct adze_sim_launch {
     uint64_t async_copy_bytes; /**< bytes that asynchronous and bulk copies moved; part of the global counts, too */
 } adze_sim_launch;
 
-/** Counts of a recent launch on a context of the sim backend, finished or not run further: `back` = 0 is the latest, 1
- *  the one before, up to 255. A call of an operator may launch several kernels. Fills `launch`, whose struct_size the
+/** Counts of a recent launch that succeeded on a context of the sim backend: `back` = 0 is the latest, 1 the one
+ *  before, up to 255. A call of an operator may launch several kernels. Fills `launch`, whose struct_size the
  *  caller sets. INVALID_ARGUMENT when there have not been so many; NOT_SUPPORTED on other backends. */
 ADZE_API adze_status adze_sim_counters(const adze_context* context, int32_t back, adze_sim_launch* launch);
 
