@@ -56,7 +56,7 @@ public:
     void run(const LaunchConfig& config, void (*body)(const void* params), const void* params);
 
     bool replaying = false;  // a graph is being launched
-    Options options;  // from ADZE_SIM_TURNS and ADZE_SIM_RESIDENT at first
+    Options options;         // from ADZE_SIM_TURNS and ADZE_SIM_RESIDENT at first
 
 private:
     void work(GridRun& run, std::atomic<int64_t>& next, int64_t blocks, int worker, Counters& counters);
