@@ -35,7 +35,7 @@ template <class Fragment>
 ADZE_DEVICE void wgmma_pin(Fragment& fragment);
 
 // a: [m][k] tile from (a_row, k) on; b: [n][k] tile from (n, k) on, or, with kRowsB (2-byte T), [k][n]. `k` is a multiple
-// of kK. c is overwritten where not `accumulate`.
+// of kK, a_row and n of 8 (with kRowsB, n of the columns of a panel). c is overwritten where not `accumulate`.
 template <class W, bool kRowsB = false, class TileA, class TileB>
 ADZE_DEVICE void wgmma(typename W::C& c, const TileA& a, int a_row, int a_k, const TileB& b, int b_n, int b_k,
                        bool accumulate = true, Site site = Site::current());

@@ -62,7 +62,7 @@ uint64_t sectors_of(const void* address, uint32_t bytes) {
 }  // namespace
 
 void ThreadCopies::reset() {
-    copies.clear(), stores.clear(), multiplies.clear();
+    copies.clear(), stores.clear(), sources_read.clear(), multiplies.clear();
     groups = store_groups = multiply_groups = 0;
     multiplies_fenced = false;
 }
@@ -72,7 +72,7 @@ void ThreadCopies::reset() {
 void Block::copy_async(uint32_t to, const void* from, uint32_t bytes, const Site& site) {
     Thread& self = *current;
     self.warp->traffic.note(self.lane, self.cursor, Access::kSharedWrite, to, bytes, site);
-    shadow.take_off(self, to, bytes, site);
+    shadow.take_off(self, to, bytes, false, site);
     std::memset(shared(to), 0xff, bytes);
     self.copies.copies.push_back({to, bytes, from, self.copies.groups, site});
     counters.async_copy_bytes += bytes;
@@ -181,7 +181,7 @@ void Block::bulk_load(uint32_t to, const TensorMap& tensor_map, const int32_t* a
     require_box(map, rank, to, "bulk_load", site);
     if (!mbarrier(barrier_at, "bulk_load", site).visible)
         fail(site, "bulk_load: no fence_mbarrier_init after mbarrier_init");
-    shadow.take_off(self, to, box_bytes(map), site);
+    shadow.take_off(self, to, box_bytes(map), true, site);
     std::memset(shared(to), 0xff, box_bytes(map));
     LoadUnderWay load{map, {}, to, self.index, site};
     std::copy(at, at + rank, load.at);
@@ -244,16 +244,25 @@ void Block::wait_bulk_stores(uint32_t groups_left, const Site& site) {
             stores[left++] = store;
             continue;
         }
-        for_box_rows(store.map, store.at, [&](std::byte* address, uint32_t offset, uint32_t row_bytes) {
-            for (uint32_t i = 0; address != nullptr && i < row_bytes;
-                 i += static_cast<uint32_t>(store.map.element_bytes)) {
-                std::memcpy(address + i, shared(store.from + swizzled(store.map, offset + i)),
-                            static_cast<size_t>(store.map.element_bytes));
-            }
-        });
+        const std::byte* source = shared(store.from);
+        self.copies.sources_read.push_back({store, {source, source + box_bytes(store.map)}});
         shadow.release_to(self, store.from, box_bytes(store.map));
     }
     stores.resize(left);
+}
+
+// Global memory is written when the thread ends: only the kernel's end, or a wait that the layer does not have, tells more
+// than that the source was read.
+void Block::finish_bulk_stores(Thread& thread) {
+    for (const auto& [store, source] : thread.copies.sources_read) {
+        for_box_rows(store.map, store.at, [&](std::byte* address, uint32_t offset, uint32_t row_bytes) {
+            const auto step = static_cast<uint32_t>(store.map.element_bytes);
+            for (uint32_t i = 0; address != nullptr && i < row_bytes; i += step) {
+                std::memcpy(address + i, &source[swizzled(store.map, offset + i)], step);
+            }
+        });
+    }
+    thread.copies.sources_read.clear();
 }
 
 // wgmma
@@ -275,7 +284,7 @@ const std::byte* Block::operand(uint64_t descriptor, int row, int k, uint32_t el
 }
 
 // Operands consist of whole chunks of 16 bytes.
-void Block::hold_operand(const GroupMultiply& what, bool hold, const Site& site) {
+void Block::visit_operands(const GroupMultiply& what, Operands does, const Site& site) {
     constexpr uint32_t kChunkBytes = 16;
     const int chunk = static_cast<int>(kChunkBytes / what.element_bytes);
     const auto each = [&](uint64_t descriptor, int count, bool rows) {
@@ -283,12 +292,17 @@ void Block::hold_operand(const GroupMultiply& what, bool hold, const Site& site)
             for (int k = 0; k < what.k; k += rows ? 1 : chunk) {
                 const auto offset =
                     static_cast<uint32_t>(operand(descriptor, r, k, what.element_bytes, rows) - shared_);
-                if (!hold) {
+                if (does == Operands::kRelease) {
                     shadow.release(offset, kChunkBytes);
-                } else if (offset + kChunkBytes > grid->shared_bytes) {
+                    continue;
+                }
+                if (offset + kChunkBytes > grid->shared_bytes) {
                     fail(site, "wgmma: an operand ends outside the block's shared memory");
-                } else {
+                }
+                if (does == Operands::kHold) {
                     shadow.hold(*current, offset, kChunkBytes, site);
+                } else {
+                    shadow.require_readable(*current, offset, kChunkBytes, site);
                 }
             }
         }
@@ -315,7 +329,8 @@ void Block::wgmma_issue(GroupMultiply operation, const Site& site) {
     auto* c = static_cast<std::byte*>(what.c);
     if (is_first) what.c_before.assign(c, c + what.c_bytes);
     std::memset(c, 0xff, what.c_bytes);
-    if (self.index % kWarpGroup == 0) hold_operand(what, true, site);
+    // Each warp must know what it asks for; the group holds it once.
+    if (self.lane == 0) visit_operands(what, self.index % kWarpGroup == 0 ? Operands::kHold : Operands::kCheck, site);
 }
 
 void Block::wgmma_wait(uint32_t groups_left, const Site& site) {
@@ -327,9 +342,10 @@ void Block::wgmma_wait(uint32_t groups_left, const Site& site) {
         while (done < operations.size() && operations[done].group + groups_left < first.copies.multiply_groups) ++done;
         for (int t = 0; t < kWarpGroup; ++t) {
             const auto& mine = group[t].copies;
-            if (mine.multiplies.size() != operations.size() || mine.multiply_groups != first.copies.multiply_groups) {
-                fail(site, "wgmma: threads of the warp group have issued different instructions");
-            }
+            bool same =
+                mine.multiplies.size() == operations.size() && mine.multiply_groups == first.copies.multiply_groups;
+            for (size_t i = 0; same && i < operations.size(); ++i) same = mine.multiplies[i].is_like(operations[i]);
+            if (!same) fail(site, "wgmma: threads of the warp group have issued different instructions");
         }
         for (size_t begin = 0, end = 0; begin < done; begin = end) {
             while (end < done && operations[end].c == operations[begin].c) ++end;
@@ -341,7 +357,7 @@ void Block::wgmma_wait(uint32_t groups_left, const Site& site) {
         }
         for (size_t i = 0; i < done; ++i) {
             const GroupMultiply& what = operations[i];
-            hold_operand(what, false, site);
+            visit_operands(what, Operands::kRelease, site);
             ++counters.matrix_instructions;
             counters.matrix_multiply_adds += static_cast<uint64_t>(what.m) * static_cast<uint64_t>(what.n * what.k);
         }
@@ -363,7 +379,7 @@ void Block::hand_over(ThreadCopies& mine, size_t done) {
         std::memset(c, 0xff, later.c_bytes);
     }
     operations.erase(operations.begin(), operations.begin() + static_cast<long>(done));
-    if (operations.empty()) mine.multiplies_fenced = false;
+    if (done != 0) mine.multiplies_fenced = false;  // the registers may be written now
 }
 
 }  // namespace adze::sim

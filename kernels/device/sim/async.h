@@ -44,12 +44,18 @@ struct GroupMultiply {
     void (*compute)(const Block& block, const Thread* threads, size_t begin, size_t end);
     uint32_t group = 0;
     std::source_location site;
+
+    bool is_like(const GroupMultiply& o) const {
+        return a == o.a && b == o.b && a_registers.empty() == o.a_registers.empty() && accumulate == o.accumulate &&
+               compute == o.compute && rows_b == o.rows_b && group == o.group;
+    }
 };
 
 struct ThreadCopies {
     std::vector<CopyUnderWay> copies;
     uint32_t groups = 0;  // closed so far
     std::vector<StoreUnderWay> stores;
+    std::vector<std::pair<StoreUnderWay, std::vector<std::byte>>> sources_read;  // of stores whose source is free again
     uint32_t store_groups = 0;
     std::vector<GroupMultiply> multiplies;
     uint32_t multiply_groups = 0;

@@ -100,6 +100,7 @@ void Block::start(GridRun& run, int64_t block) {
         thread.waits_in = nullptr;
         thread.site = Site();
         thread.cursor = 0;
+        thread.trail = 0;
         thread.clock.clear();
         thread.proxy_fence = 0;
         thread.copies.reset();
@@ -170,6 +171,7 @@ void Block::finish(Thread& self) {
     if (!mine.copies.empty()) fail(mine.copies.front().site, "the thread returns with an asynchronous copy under way");
     if (!mine.stores.empty()) fail(mine.stores.front().site, "the thread returns with a bulk store under way");
     if (!mine.multiplies.empty()) fail(mine.multiplies.front().site, "the thread returns with a wgmma under way");
+    finish_bulk_stores(self);
     if (live_ == 0) {
         for (const auto& [at, loads] : copies.loads) {
             if (!loads.empty()) fail(loads.front().site, "the block ends with a bulk load under way");
@@ -182,7 +184,16 @@ void Block::finish(Thread& self) {
 
 void Block::settle(Warp& warp) {
     warp.traffic.settle(counters);
-    for (int i = 0; i < warp.lanes; ++i) threads[static_cast<size_t>(warp.first + i)].cursor = 0;
+    const uint64_t trail = threads[static_cast<size_t>(warp.first)].trail;
+    for (int i = 0; i < warp.lanes; ++i) {
+        Thread& thread = threads[static_cast<size_t>(warp.first + i)];
+        if (thread.trail != trail) {
+            fail(current->site, "threads %d and %d of one warp have loaded or stored fragments at different places",
+                 warp.first, thread.index);
+        }
+        thread.cursor = 0;
+    }
+    for (int i = 0; i < warp.lanes; ++i) threads[static_cast<size_t>(warp.first + i)].trail = 0;
 }
 
 // True in the last lane of the warp.

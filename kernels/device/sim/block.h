@@ -42,6 +42,7 @@ struct Thread {
     const char* waits_in;  // what it stands in, and where, while it waits
     Site site;
     uint32_t cursor;    // of WarpTraffic
+    uint64_t trail;     // of the fragments' loads and stores since the warp met, which all its lanes make together
     Clock clock;        // empty: knows no more than its block's and warp's barriers tell
     Stamp proxy_fence;  // its last fence_async_proxy
     uint64_t slot[2];   // what it brings to a collective; used in turn
@@ -85,6 +86,7 @@ struct GridRun {
     const void* params;
     Options options;
 
+    std::atomic<uint64_t> progress{0};  // of blocks that came on by more than a look at a flag
     std::atomic<bool> failed{false};
     std::mutex mutex;
     std::string failure;  // the first
@@ -203,7 +205,9 @@ private:
     void settle_phase(Mbarrier& barrier);
     void require_box(const TensorMapDesc& map, int rank, uint32_t shared_at, const char* does, const Site& site);
     void land_load(uint32_t barrier_at, Mbarrier& barrier);
-    void hold_operand(const GroupMultiply& what, bool hold, const Site& site);
+    enum class Operands { kHold, kCheck, kRelease };
+    void visit_operands(const GroupMultiply& what, Operands does, const Site& site);
+    void finish_bulk_stores(Thread& thread);
     static void hand_over(ThreadCopies& mine, size_t done);
     bool arrive(Thread& self, const char* what, const Site& site);
     void dismiss(Thread& self);

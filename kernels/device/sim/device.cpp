@@ -120,6 +120,7 @@ void SimContext::work(GridRun& run, std::atomic<int64_t>& next, int64_t blocks, 
     if (idle.empty()) return;  // other workers may have more luck
     const std::chrono::milliseconds patience(run.options.patience_ms);
     auto last_progress = std::chrono::steady_clock::now();
+    uint64_t seen = 0;  // of all workers' progress
     while (!run.failed) {
         while (!idle.empty()) {
             const int64_t index = next.fetch_add(1);
@@ -140,7 +141,9 @@ void SimContext::work(GridRun& run, std::atomic<int64_t>& next, int64_t blocks, 
             idle.push_back(block);
             under_way.erase(under_way.begin() + static_cast<long>(i--));
         }
-        if (has_progress) {
+        if (has_progress) ++run.progress;
+        if (const uint64_t progress = run.progress.load(); progress != seen) {
+            seen = progress;
             last_progress = std::chrono::steady_clock::now();
         } else if (std::chrono::steady_clock::now() - last_progress > patience) {
             under_way.front()->give_up();

@@ -68,7 +68,7 @@ private:
 };
 
 // Device memory: a mapping of its own for each allocation, with pages without access around it, which stay without
-// access for a long time after the release. Aligned to 256 bytes; NaN bytes at first. NULL: no such memory.
+// access for a long time after the release. Aligned to 256 bytes; NaN bytes at first (the first 64 MB). NULL: no such memory.
 void* sim_allocate(uint64_t bytes);
 void sim_release(void* data);
 // Whether a range may be accessed as far as the simulator knows: memory that it did not allocate is the caller's affair.

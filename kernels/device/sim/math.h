@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "device/sincos.h"
+
 namespace adze {
 inline namespace ADZE_TARGET {
 
@@ -35,8 +37,7 @@ inline float float_from_bits(uint32_t bits) {
     return std::bit_cast<float>(bits);
 }
 inline void sincos_f64(double angle, float& sine, float& cosine) {
-    sine = static_cast<float>(std::sin(angle));
-    cosine = static_cast<float>(std::cos(angle));
+    sincos_reduced(angle, sine, cosine);  // what the GPUs compute
 }
 inline int count_bits(uint32_t x) {
     return std::popcount(x);

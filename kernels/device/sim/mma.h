@@ -169,6 +169,8 @@ inline void mma(typename M::C& c, const typename M::A& a, const typename M::B& b
 template <class Tile, class Row>
 inline void touch_matrix_rows(sim::Access access, const Tile& tile, int rows, Row&& index_of, Site site) {
     using T = std::remove_cvref_t<decltype(tile.data.load(0))>;
+    uint64_t& trail = sim::current->trail;
+    trail = (trail + reinterpret_cast<uintptr_t>(sim::WarpTraffic::key(site))) * 0x9e3779b97f4a7c15u;
     if (lane_index() >= rows) return;
     const uint32_t offset = tile.data.template at<16 / sizeof(T)>("matrix access", index_of(lane_index()), site);
     sim::touch_shared(access, offset, 16, site);
@@ -240,7 +242,17 @@ inline typename M::B load_b_rows(const Tile& tile, int k, int n, Site site) {
 template <class M, class Tile>
 inline void store_c(const Tile& tile, int row, int column, const typename M::C& c, Site site) {
     using T = std::remove_cvref_t<decltype(tile.data.load(0))>;
-    if constexpr (kWarpSize == 32) {
+    if constexpr (kArch == Arch::kSm90a && sizeof(T) == 2) {  // stmatrix
+        touch_matrix_rows(
+            sim::Access::kSharedWrite, tile, 16, [&](int l) { return Tile::index(row + l, column); }, site);
+        for (int i = 0; i < M::C::kCount; i += 2) {
+            const float pair[2] = {static_cast<float>(c.value[i]), static_cast<float>(c.value[i + 1])};
+            const Vec<T, 2> stored = from_floats<T>(pair);
+            const int index = Tile::index(row + M::C::row(i), column + M::C::column(i));
+            std::memcpy(sim::current->block->shared(tile.data.template at<2>("matrix access", index, site)), &stored,
+                        sizeof stored);
+        }
+    } else if constexpr (kWarpSize == 32) {
         for (int i = 0; i < M::C::kCount; i += 2) {
             const float pair[2] = {static_cast<float>(c.value[i]), static_cast<float>(c.value[i + 1])};
             tile.data.template store_vec<2>(Tile::index(row + M::C::row(i), column + M::C::column(i)),

@@ -143,7 +143,21 @@ void Shadow::write(Thread& thread, bool atomic, uint32_t offset, uint32_t bytes,
     });
 }
 
-void Shadow::take_off(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
+// The writer's own fence: it alone knows where its write went.
+void Shadow::require_fenced(const Thread& thread, const char* does, uint32_t at, const Word& word,
+                            const std::source_location& site) const {
+    if (word.writer >= kEngine) return;  // nobody's, or the engine's own
+    if (word.write_stamp <= block_->threads[word.writer].proxy_fence) return;
+    report(thread, does, at, word, true, "no fence_async_proxy between them", site);
+}
+
+void Shadow::take_off(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engine,
+                      const std::source_location& site) {
+    if (by_engine) {
+        for_words(offset, bytes, [&](Word& word, uint8_t, uint32_t at) {
+            if (!word.in_flight) require_fenced(thread, "asynchronous write", at, word, site);
+        });
+    }
     access(thread, Shadowed::kWrite, offset, bytes, site);
     for_words(offset, bytes, [](Word& word, uint8_t, uint32_t) { word.in_flight = true; });
 }
@@ -156,17 +170,20 @@ void Shadow::land(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engin
     });
 }
 
-void Shadow::hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
+void Shadow::require_readable(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
     for_words(offset, bytes, [&](Word& word, uint8_t, uint32_t at) {
         if (word.in_flight) report(thread, "asynchronous read", at, word, true, "has not been waited for", site);
         if (!knows_write(thread, word))
             report(thread, "asynchronous read", at, word, true, "no barrier between them", site);
+        require_fenced(thread, "asynchronous read", at, word, site);
+    });
+}
+
+void Shadow::hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
+    require_readable(thread, offset, bytes, site);
+    for_words(offset, bytes, [&](Word& word, uint8_t, uint32_t) {
         ++word.held;
         word.read_site = WarpTraffic::key(site);
-        if (word.writer >= kEngine) return;  // nobody's, or the engine's own
-        const Thread& writer = block_->threads[word.writer];
-        const bool fenced = word.write_stamp <= writer.proxy_fence || word.write_stamp <= thread.proxy_fence;
-        if (!fenced) report(thread, "asynchronous read", at, word, true, "no fence_async_proxy between them", site);
     });
 }
 

@@ -26,13 +26,16 @@ public:
     // Checks and remembers an access of the running thread to [offset, offset + bytes).
     void access(Thread& thread, Shadowed kind, uint32_t offset, uint32_t bytes, const std::source_location& site);
     // An asynchronous copy of the thread writes there from now on, until it lands.
-    void take_off(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
+    // `by_engine`: the copy engine does, so that ordinary writes there must have been fenced.
+    void take_off(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engine, const std::source_location& site);
     // `by_engine`: the copy engine wrote it, and who waits for its barrier knows.
     void land(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engine);
     // The async proxy (copy engine, wgmma) reads on behalf of the running thread until `release`: ordinary writes there
     // must have been fenced.
     void hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
     void release(uint32_t offset, uint32_t bytes);
+    // What hold checks, and no more.
+    void require_readable(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
     // The same for the running thread alone, which has waited: others must synchronise with it before they write there.
     void release_to(Thread& thread, uint32_t offset, uint32_t bytes);
 
@@ -56,6 +59,8 @@ private:
     Stamp* stamp_of(const Word& word, int thread);
     void note_read(Thread& thread, Word& word, bool has_met);
     void tell_readers_apart(Word& word, int lanes);
+    void require_fenced(const Thread& thread, const char* does, uint32_t at, const Word& word,
+                        const std::source_location& site) const;
     bool knows_write(const Thread& thread, const Word& word) const;
     bool knows_reads(const Thread& thread, const Word& word);
     [[noreturn]] void report(const Thread& thread, const char* does, uint32_t offset, const Word& word, bool with_write,

@@ -108,6 +108,9 @@ inline sim::GroupMultiply describe_wgmma(typename W::C& c, const TileB& b, int n
                                          const Site& site) {
     static_assert(kTarget.bulk_copy, "the target has no such instruction");
     const uint32_t address = b.data.template at<1>("wgmma", 0, site);
+    if (n % (rows_b ? TileB::kPanel : 8) != 0) {
+        sim::current->block->fail(site, "wgmma: b_n is %d; it must be a multiple of %d", n, rows_b ? TileB::kPanel : 8);
+    }
     sim::GroupMultiply what;
     what.c = c.value;
     what.c_bytes = sizeof c.value;
@@ -125,6 +128,7 @@ inline void wgmma(typename W::C& c, const TileA& a, int a_row, int a_k, const Ti
                   bool accumulate, Site site) {
     static_assert(!kRowsB || sizeof(typename W::Element) == 2, "8-bit operands are K-major only");
     sim::GroupMultiply what = describe_wgmma<W>(c, b, b_n, b_k, kRowsB, accumulate, site);
+    if (a_row % 8 != 0) sim::current->block->fail(site, "wgmma: a_row is %d; it must be a multiple of 8", a_row);
     what.a = operand_descriptor<TileA>(a.data.template at<1>("wgmma", 0, site), a_row, a_k);
     sim::current->block->wgmma_issue(std::move(what), site);
 }
