@@ -28,8 +28,8 @@ trap 'rm -rf "$work"' EXIT
 suites_of() {
     case $1 in
         *@linear.*) echo 'Gpu/Linear.*' ;;
-        *@attention.*) echo 'Gpu/Attention.*' ;;
-        *@kv_append.*) echo 'Gpu/KvAppend.*' ;;
+        *@attention.*) echo 'Gpu/Attention.*:Gpu/Graph.*' ;;
+        *@kv_append.*) echo 'Gpu/KvAppend.*:Gpu/Graph.*' ;;
         *@glue.*) echo 'Gpu/Glue.*' ;;
         *@sampling.*) echo 'Gpu/Sampling.*' ;;
         *) echo 'Gpu/*' ;;

@@ -63,7 +63,7 @@ uint64_t sectors_of(const void* address, uint32_t bytes) {
 
 void ThreadCopies::reset() {
     copies.clear(), stores.clear(), sources_read.clear(), multiplies.clear();
-    groups = store_groups = multiply_groups = 0;
+    groups = store_groups = multiply_groups = issued = 0;
     multiplies_fenced = false;
 }
 
@@ -284,31 +284,37 @@ const std::byte* Block::operand(uint64_t descriptor, int row, int k, uint32_t el
 }
 
 // Operands consist of whole chunks of 16 bytes.
-void Block::visit_operands(const GroupMultiply& what, Operands does, const Site& site) {
+template <class Visit>
+void Block::for_operands(const GroupMultiply& what, Visit&& visit) {
     constexpr uint32_t kChunkBytes = 16;
     const int chunk = static_cast<int>(kChunkBytes / what.element_bytes);
     const auto each = [&](uint64_t descriptor, int count, bool rows) {
         for (int r = 0; r < count; r += rows ? chunk : 1) {
             for (int k = 0; k < what.k; k += rows ? 1 : chunk) {
-                const auto offset =
-                    static_cast<uint32_t>(operand(descriptor, r, k, what.element_bytes, rows) - shared_);
-                if (does == Operands::kRelease) {
-                    shadow.release(offset, kChunkBytes);
-                    continue;
-                }
-                if (offset + kChunkBytes > grid->shared_bytes) {
-                    fail(site, "wgmma: an operand ends outside the block's shared memory");
-                }
-                if (does == Operands::kHold) {
-                    shadow.hold(*current, offset, kChunkBytes, site);
-                } else {
-                    shadow.require_readable(*current, offset, kChunkBytes, site);
-                }
+                const std::byte* address = operand(descriptor, r, k, what.element_bytes, rows);
+                visit(static_cast<uint32_t>(address - shared_), kChunkBytes);
             }
         }
     };
     if (what.a_registers.empty()) each(what.a, what.m, false);
     each(what.b, what.n, what.rows_b);
+}
+
+// Each warp must know what it asks for; the first to ask holds it for the group.
+void Block::hold_operands(const GroupMultiply& what, const Site& site) {
+    Thread& self = *current;
+    uint32_t& held = groups_[static_cast<size_t>(self.index / kWarpGroup)].held;
+    const bool is_first = ++self.copies.issued > held;
+    held = std::max(held, self.copies.issued);
+    for_operands(what, [&](uint32_t offset, uint32_t bytes) {
+        if (offset + bytes > grid->shared_bytes) {
+            fail(site, "wgmma: an operand ends outside the block's shared memory");
+        } else if (is_first) {
+            shadow.hold(self, offset, bytes, site);
+        } else {
+            shadow.require_readable(self, offset, bytes, site);
+        }
+    });
 }
 
 void Block::wgmma_fence(const Site& site) {
@@ -329,8 +335,7 @@ void Block::wgmma_issue(GroupMultiply operation, const Site& site) {
     auto* c = static_cast<std::byte*>(what.c);
     if (is_first) what.c_before.assign(c, c + what.c_bytes);
     std::memset(c, 0xff, what.c_bytes);
-    // Each warp must know what it asks for; the group holds it once.
-    if (self.lane == 0) visit_operands(what, self.index % kWarpGroup == 0 ? Operands::kHold : Operands::kCheck, site);
+    if (self.lane == 0) hold_operands(what, site);
 }
 
 void Block::wgmma_wait(uint32_t groups_left, const Site& site) {
@@ -357,7 +362,7 @@ void Block::wgmma_wait(uint32_t groups_left, const Site& site) {
         }
         for (size_t i = 0; i < done; ++i) {
             const GroupMultiply& what = operations[i];
-            visit_operands(what, Operands::kRelease, site);
+            for_operands(what, [&](uint32_t offset, uint32_t bytes) { shadow.release(offset, bytes); });
             ++counters.matrix_instructions;
             counters.matrix_multiply_adds += static_cast<uint64_t>(what.m) * static_cast<uint64_t>(what.n * what.k);
         }

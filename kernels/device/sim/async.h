@@ -59,6 +59,7 @@ struct ThreadCopies {
     uint32_t store_groups = 0;
     std::vector<GroupMultiply> multiplies;
     uint32_t multiply_groups = 0;
+    uint32_t issued = 0;  // wgmma so far
     bool multiplies_fenced = false;
 
     void reset();

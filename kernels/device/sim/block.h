@@ -196,6 +196,7 @@ private:
         int arrived = 0;
         const char* meets_in = nullptr;
         Site site;
+        uint32_t held = 0;  // wgmma of which some warp has asked for the operands
     };
 
     static void enter();
@@ -205,8 +206,9 @@ private:
     void settle_phase(Mbarrier& barrier);
     void require_box(const TensorMapDesc& map, int rank, uint32_t shared_at, const char* does, const Site& site);
     void land_load(uint32_t barrier_at, Mbarrier& barrier);
-    enum class Operands { kHold, kCheck, kRelease };
-    void visit_operands(const GroupMultiply& what, Operands does, const Site& site);
+    template <class Visit>
+    void for_operands(const GroupMultiply& what, Visit&& visit);
+    void hold_operands(const GroupMultiply& what, const Site& site);
     void finish_bulk_stores(Thread& thread);
     static void hand_over(ThreadCopies& mine, size_t done);
     bool arrive(Thread& self, const char* what, const Site& site);

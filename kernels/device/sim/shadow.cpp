@@ -170,21 +170,23 @@ void Shadow::land(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engin
     });
 }
 
-void Shadow::require_readable(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
-    for_words(offset, bytes, [&](Word& word, uint8_t, uint32_t at) {
-        if (word.in_flight) report(thread, "asynchronous read", at, word, true, "has not been waited for", site);
-        if (!knows_write(thread, word))
-            report(thread, "asynchronous read", at, word, true, "no barrier between them", site);
-        require_fenced(thread, "asynchronous read", at, word, site);
-    });
-}
-
 void Shadow::hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
     require_readable(thread, offset, bytes, site);
     for_words(offset, bytes, [&](Word& word, uint8_t, uint32_t) {
         ++word.held;
         word.read_site = WarpTraffic::key(site);
     });
+}
+
+void Shadow::require_readable(const Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
+    const Stamp base = block_->base;
+    for (uint32_t at = offset / kWordBytes * kWordBytes; at < offset + bytes; at += kWordBytes) {
+        const Word& word = words_[at / kWordBytes];
+        if (word.in_flight) report(thread, "asynchronous read", at, word, true, "has not been waited for", site);
+        if (word.write_stamp > base && !knows_write(thread, word))
+            report(thread, "asynchronous read", at, word, true, "no barrier between them", site);
+        require_fenced(thread, "asynchronous read", at, word, site);
+    }
 }
 
 void Shadow::release(uint32_t offset, uint32_t bytes) {

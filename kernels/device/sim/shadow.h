@@ -35,7 +35,7 @@ public:
     void hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
     void release(uint32_t offset, uint32_t bytes);
     // What hold checks, and no more.
-    void require_readable(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
+    void require_readable(const Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
     // The same for the running thread alone, which has waited: others must synchronise with it before they write there.
     void release_to(Thread& thread, uint32_t offset, uint32_t bytes);
 

@@ -162,7 +162,7 @@ struct OneWarpWaits : TestKernel<256, ProxyParams> {
     }
 };
 SIM_TEST(AsyncProxy, one_warp_of_a_group_waited) {
-    Proxy().expect<OneWarpWaits>({"race: asynchronous read", PLACE("operand")});
+    Proxy().expect<OneWarpWaits>({"race: ", "asynchronous read", PLACE("operand")});
 }
 
 struct OtherOperands : TestKernel<128, ProxyParams> {
