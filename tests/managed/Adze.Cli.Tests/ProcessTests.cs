@@ -131,6 +131,8 @@ public sealed class ProcessTests
     {
         Cli.RunProcess(Cli.Command("generate", "--model", "/no/such", "--prompt", "a")).ExpectRefusal(2, "/no/such");
         Cli.RunProcess(Cli.Command("generate", "--model", Repository.Odd, "--prompt", "a", "--backend", "sim"))
-            .ExpectRefusal(3, "sim");
+            .ExpectRefusal(2, "head_dim_qk is 8");
+        Cli.RunProcess(Cli.Command("generate", "--model", Repository.Orders, "--prompt", "a", "--backend", "sim", "--device", "9"))
+            .ExpectRefusal(3, "device is 9");
     }
 }
