@@ -352,7 +352,7 @@ struct Rope {
         const int sharers = kThreads / tasks > 1 ? kThreads / tasks : 1;
         for (int task = thread_index(); task < tasks * sharers; task += kThreads) {
             const int vector = task % tasks % p.vector_lanes, row = task % tasks / p.vector_lanes;
-            if (!guard(vector < vectors) || !guard(row < rows)) continue;
+            if (vector >= vectors || !guard(row < rows)) continue;  // the first only spares work
             float cosine[kElements], sine[kElements];
             read_table(cosines, row * p.table, vector, p.half, cosine);
             read_table(sines, row * p.table, vector, p.half, sine);
