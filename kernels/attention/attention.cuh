@@ -15,8 +15,8 @@
 // numbers of T (16 or 22 bits; enough where o is rounded to 16 bits), or three for bf16 and an f32 o; and so does q where
 // its format is not T. f16 also lacks f32's range: there rows of q and of p are scaled by powers of two. Products with
 // Inf are taken from the first number alone: 0 * Inf of the others says nothing.
-// A row's bits depend on its own sequence only: not on the tile, the rows beside it or the other sequences.
-// A NaN or Inf among the values of a tile of keys reaches the rows that see any key of that tile.
+// A row's bits depend on its own sequence only, not on the rows beside it or the other sequences, as long as the values
+// are finite: a NaN or Inf among those of a tile's keys reaches all rows that see any key of the tile.
 //
 // Floor: decode reads each K and V once, 2 kv_len (head_dim_qk + head_dim_v) bytes a KV head, at memory bandwidth;
 // prefill does 2 (head_dim_qk + head_dim_v) operations a visible pair and head on the tensor cores, of which this does
@@ -233,6 +233,7 @@ struct Attention {
         int64_t position[kSlots];  // of the query in its sequence
         float maximum[kSlots], total[kSlots], rescale[kSlots];
         float value_unit[kSlots];  // f16 with scales by token: what the weights were divided by
+        bool sees[kSlots];         // a key of the tile at hand
     };
 
     // The keys that any of a warp's rows sees, and what bounds those of all rows.
@@ -429,8 +430,7 @@ private:
 
     // Sums of products to logits; -inf where a row does not see the key.
     ADZE_DEVICE static void mask_scores(const Params& p, int64_t tile, const Limits& limits, const Table& table,
-                                        int first, const Shared<float>& units, const Rows& rows,
-                                        C (&scores)[kKeyTiles]) {
+                                        int first, const Shared<float>& units, Rows& rows, C (&scores)[kKeyTiles]) {
         int begin[kSlots], end[kSlots];  // keys of the tile
         float unit[kSlots];
 #pragma unroll
@@ -441,6 +441,7 @@ private:
             const int64_t seen_to = p.shape.causal ? least(limits.end, position + 1) : limits.end;
             begin[s] = static_cast<int>(least(most(seen_from - tile, 0), kTileKeys));
             end[s] = static_cast<int>(most(least(seen_to - tile, kTileKeys), 0));
+            rows.sees[s] = begin[s] < end[s];
             if constexpr (kHasUnits) unit[s] = units.load(warp_index() * kWarpRows + C::slot_row(s));
         }
 #pragma unroll
@@ -539,7 +540,7 @@ private:
         }
     }
 
-    // sums = sums * rescale + weights * values.
+    // sums = sums * rescale + weights * values; of rows that see none of the keys, 0 * NaN would be NaN.
     ADZE_DEVICE static void multiply_values(const Params& p, const TileKv& values, const Rows& rows,
                                             C (&weights)[kKeyTiles], C (&sums)[kDimTiles]) {
         typename M::A part[3][kKeySteps];
@@ -569,7 +570,8 @@ private:
 #pragma unroll
             for (int i = 0; i < C::kCount; ++i) {
                 add_rest(sum.value[i], rest.value[i]);
-                sums[n].value[i] = fma(sums[n].value[i], rows.rescale[C::slot(i)], sum.value[i]);
+                const int s = C::slot(i);
+                if (rows.sees[s]) sums[n].value[i] = fma(sums[n].value[i], rows.rescale[s], sum.value[i]);
             }
         }
     }

@@ -56,6 +56,23 @@ TEST_P(Attention, EveryHeadDimension) {
     }
 }
 
+// Every instance that a GPU may take: head dim, format of the cache, and tiles of few and of many rows.
+TEST_P(Attention, PrefillOfEveryHeadDimensionAndFormat) {
+    for (int dim : {64, 128, 256}) {
+        for (adze_dtype kv : {ADZE_DTYPE_BF16, ADZE_DTYPE_F16}) {
+            for (adze_dtype q : kit::kFloats) {
+                check({.sequences = {{20, 70}, {1, 90}, {33, 33}},
+                       .shape = {4, 2, dim, dim == 256 ? 128 : dim, true, random.coin() ? 0 : 40},
+                       .q_dtype = q,
+                       .kv_dtype = kv,
+                       .o_dtype = random.pick(kit::kFloats),
+                       .scales = kit::Scales(random.integer(0, 5)),
+                       .gap = random.coin() ? 0 : 3});
+            }
+        }
+    }
+}
+
 TEST_P(Attention, EveryPageSizeAndItsBorders) {
     for (int page_size : {1, 2, 3, 16, 17, 256}) {
         std::vector<Sequence> borders;
@@ -257,6 +274,25 @@ TEST_P(Attention, NanOfOneSequenceStaysThere) {
             const bool bad = row >= 2 && row < 5 && h >= 2;
             EXPECT_EQ(std::isnan(call.o.at(row, h * call.c.shape.dim_v)), bad) << row << ' ' << h;
             EXPECT_EQ(std::isnan(call.lse.at(row, h)), bad) << row << ' ' << h;
+        }
+    }
+}
+
+// A GPU takes 64 keys at a time (32 of the largest heads): rows that see none of a tile get nothing of its values.
+TEST_P(Attention, NanOfAValueStaysInRowsThatSeeItsTile) {
+    for (int dim : {64, 256}) {
+        AttentionCall call(context, stream, {.sequences = {{72, 80}}, .shape = {1, 1, dim, dim}}, random,
+                           kit::normal(random));
+        const auto [page, slot] = call.paging.find(0, 70);
+        call.v.elements.set(0, call.v.offset(page, slot, 0, 3), NAN);
+        call.v.elements.freeze();
+        call.run(stream);
+        for (int64_t row = 0; row < 72; ++row) {
+            const int64_t position = row + 8;
+            if (position < 64 || position >= 70) {
+                EXPECT_EQ(std::isnan(call.o.at(row, 3)), position >= 70) << row;
+            }
+            EXPECT_FALSE(std::isnan(call.o.at(row, 4))) << row;
         }
     }
 }

@@ -128,17 +128,33 @@ TEST_P(Linear, ResultsOverflowToInfinityOnly) {
     EXPECT_TRUE(kit::equal(call.y, std::vector<double>(15, HUGE_VAL)));
 }
 
+// With f32 the ordinary cores of a GPU, with 16 bits the tensor cores.
 TEST_P(Linear, NanAndInfinityStayInTheirRowAndColumn) {
-    for (int64_t M : {1, 2, 5, 13, 33}) {
-        LinearCall call(context, {M, 19, 29}, kit::integers(random));
-        const int64_t bad_row = random.integer(0, M - 1), bad_column = random.integer(0, 18);
-        call.x.set(bad_row, random.integer(0, 28), random.coin() ? NAN : HUGE_VAL);
-        call.w.set(bad_column, random.integer(0, 28), random.coin() ? NAN : -HUGE_VAL);
-        call.x.freeze(), call.w.freeze();
-        call.weight = kit::pack(context, call.w);
-        call.run(stream);
-        EXPECT_TRUE(kit::equal(call.y, call.oracle())) << "M " << M;
+    for (adze_dtype dtype : kit::kFloats) {
+        for (int64_t M : {1, 2, 5, 13, 33, 70}) {
+            LinearCall call(context, {M, 19, 29, dtype, dtype}, kit::integers(random));
+            const int64_t bad_row = random.integer(0, M - 1), bad_column = random.integer(0, 18);
+            call.x.set(bad_row, random.integer(0, 28), random.coin() ? NAN : HUGE_VAL);
+            call.w.set(bad_column, random.integer(0, 28), random.coin() ? NAN : -HUGE_VAL);
+            call.x.freeze(), call.w.freeze();
+            call.weight = kit::pack(context, call.w);
+            call.run(stream);
+            EXPECT_TRUE(kit::equal(call.y, call.oracle())) << "M " << M << ' ' << kit::name_of(dtype);
+        }
     }
+}
+
+// Enough tiles of 128 rows that a GPU takes them, with fewer and more steps of K than its ring has stages.
+TEST_P(Linear, RowsAndColumnsByTheHundred) {
+    adze_device_info info{};
+    info.struct_size = sizeof info;
+    ADZE_ASSERT_OK(adze_context_info(context, &info));
+    const int64_t N = on_cpu() ? 500 : (info.num_processors + 1) / 2 * 64 - 5;
+    for (adze_dtype dtype : {ADZE_DTYPE_BF16, ADZE_DTYPE_F16}) {
+        check({131, N, 19, dtype, dtype, ADZE_DTYPE_F32, ADZE_DTYPE_F32, 0, 0, 3}, kit::normal(random));
+        check({129, N, 67, dtype, dtype, dtype}, kit::normal(random));
+    }
+    check({140, N, 264, ADZE_DTYPE_BF16, ADZE_DTYPE_BF16, ADZE_DTYPE_F32}, kit::normal(random));
 }
 
 TEST_P(Linear, ARowIsTheSameAloneAndAmongOthers) {
@@ -163,29 +179,35 @@ TEST_P(Linear, ARowIsTheSameAloneAndAmongOthers) {
 }
 
 TEST_P(Linear, OffsetsBeyondTwoToThe31) {
-    constexpr int64_t stride = (int64_t{1} << 30) + 77, M = 4, N = 7, K = 33;
-    const kit::Sparse x_memory(size_t(M * stride) * 4), y_memory(size_t(M * stride) * 4);
-    LinearCall call(context, {M, N, K}, kit::integers(random));
-    for (int64_t m = 0; m < M; ++m) {
-        std::memcpy(x_memory.data() + size_t(m * stride) * 4, call.x.row_bytes(m).data(), size_t(K) * 4);
+    constexpr int64_t stride = (int64_t{1} << 30) + 80, M = 4, N = 7, K = 33;
+    for (adze_dtype dtype : {ADZE_DTYPE_F32, ADZE_DTYPE_BF16}) {
+        const size_t size = size_t(kit::size_of(dtype));
+        const kit::Sparse x_memory(size_t(M * stride) * size), y_memory(size_t(M * stride) * size);
+        LinearCall call(context, {M, N, K, dtype, dtype, dtype}, kit::integers(random));
+        for (int64_t m = 0; m < M; ++m) {
+            std::memcpy(x_memory.data() + size_t(m * stride) * size, call.x.row_bytes(m).data(), size_t(K) * size);
+        }
+        adze_linear_desc desc = call.desc();
+        desc.x.data = x_memory.data(), desc.x.row_stride = stride;
+        desc.y.data = y_memory.data(), desc.y.row_stride = stride;
+        ADZE_ASSERT_OK(adze_linear_run(stream, &desc));
+        for (int64_t m = 0; m < M; ++m) {
+            std::memcpy(call.y.data() + size_t(m * N) * size, y_memory.data() + size_t(m * stride) * size,
+                        size_t(N) * size);
+        }
+        EXPECT_TRUE(kit::equal(call.y, call.oracle())) << kit::name_of(dtype);
     }
-    adze_linear_desc desc = call.desc();
-    desc.x.data = x_memory.data(), desc.x.row_stride = stride;
-    desc.y.data = y_memory.data(), desc.y.row_stride = stride;
-    ADZE_ASSERT_OK(adze_linear_run(stream, &desc));
-    for (int64_t m = 0; m < M; ++m) {
-        std::memcpy(call.y.data() + size_t(m * N) * 4, y_memory.data() + size_t(m * stride) * 4, size_t(N) * 4);
-    }
-    EXPECT_TRUE(kit::equal(call.y, call.oracle()));
 }
 
 TEST_P(Linear, SingleRowIgnoresItsStride) {
-    LinearCall call(context, {1, 9, 17, ADZE_DTYPE_F32, ADZE_DTYPE_F16}, kit::integers(random));
-    adze_linear_desc desc = call.desc();
-    desc.x.row_stride = 0;
-    desc.y.row_stride = 0;
-    ADZE_ASSERT_OK(adze_linear_run(stream, &desc));
-    EXPECT_TRUE(kit::equal(call.y, call.oracle()));
+    for (adze_dtype dtype : kit::kFloats) {
+        LinearCall call(context, {1, 9, 17, dtype, ADZE_DTYPE_F16}, kit::integers(random));
+        adze_linear_desc desc = call.desc();
+        desc.x.row_stride = 0;
+        desc.y.row_stride = 0;
+        ADZE_ASSERT_OK(adze_linear_run(stream, &desc));
+        EXPECT_TRUE(kit::equal(call.y, call.oracle())) << kit::name_of(dtype);
+    }
 }
 
 TEST_P(Linear, NoRowsNeedNoMemory) {
