@@ -52,8 +52,8 @@ void launch_pack(LaunchStream& stream, const PackParams& params) {
     const int64_t chunks =
         tiles_of(params.packed.n) * tiles_of(params.packed.k) * kTile * kTile / PackWeight<Word>::kChunk;
     const int64_t blocks = (chunks + PackWeight<Word>::kThreads - 1) / PackWeight<Word>::kThreads;
-    constexpr int64_t kMostBlocks = 1 << 20;  // threads go on to further chunks
-    launch<PackWeight<Word>>(stream, {blocks < kMostBlocks ? blocks : kMostBlocks, 1, 1}, 0, params);
+    const int64_t resident = int64_t{stream.num_processors()} * 8;  // threads go on to further chunks
+    launch<PackWeight<Word>>(stream, {blocks < resident ? blocks : resident, 1, 1}, 0, params);
 }
 
 void pack_weight(LaunchStream& stream, const void* source, int64_t row_stride, const WeightView& packed) {

@@ -1,8 +1,8 @@
 // y[m, n] = sum_k x[m, k] * w[n, k] + bias[n]
 //
 // x: [M, K], y: [M, N], bias: [N], f32, f16 or bf16 at run time, rows at any stride. w: packed tiles of kTile x kTile,
-// [N / kTile][K / kTile][n][k] in its own format, padded with zeros: no load of a weight needs a guard, all are of 16
-// bytes, and a block reads one stream.
+// [N / kTile][K / kTile][n][k] in its own format, padded with zeros: no load of a weight needs a guard, all are aligned
+// vectors (of 16 bytes; LinearFma's of 16-bit weights of 8), and a block reads one stream.
 //
 // LinearMma, x in the weight's format: a block owns kTileM rows of y and kTile columns; tiles of x and w pass through a
 //   ring of kStages in shared memory; each of its kWarpsM x kWarpsN warps owns a part of the tile as accumulators.

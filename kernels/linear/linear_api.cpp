@@ -16,6 +16,9 @@ adze_status adze_weight_create(adze_context* context, const adze_weight_desc* de
         const adze_weight_desc full = read_desc(desc);
         require_range(full.rows, 1, INT32_MAX, "rows");
         require_range(full.columns, 1, INT32_MAX, "columns");
+        constexpr int64_t kMaxElements = int64_t{1} << 48;
+        require(full.columns <= kMaxElements / full.rows,
+                "rows x columns is %" PRId64 " x %" PRId64 "; allowed is up to 2^48 elements", full.rows, full.columns);
         const int64_t row_stride = full.row_stride == 0 ? full.columns : full.row_stride;
         require(row_stride >= full.columns, "row_stride is %" PRId64 "; it must be 0 or at least columns, %" PRId64,
                 row_stride, full.columns);

@@ -112,6 +112,8 @@ TEST_P(LinearContract, WeightCreateChecksEveryArgument) {
     refuse("rows", "-3", [](auto& d) { d.rows = -3; });
     refuse("columns", "0", [](auto& d) { d.columns = 0; });
     refuse("columns", "-1", [](auto& d) { d.columns = -1; });
+    // The next product would wrap the bytes of its tiles.
+    refuse("rows x columns", "2147483647 x 2147483647", [](auto& d) { d.rows = d.columns = INT32_MAX; });
     refuse("row_stride", "6", [](auto& d) { d.row_stride = 6; });
     refuse("row_stride", "-7", [](auto& d) { d.row_stride = -7; });
     adze_weight* out = nullptr;

@@ -154,6 +154,8 @@ TEST_P(Linear, RowsAndColumnsByTheHundred) {
         check({131, N, 19, dtype, dtype, ADZE_DTYPE_F32, ADZE_DTYPE_F32, 0, 0, 3}, kit::normal(random));
         check({129, N, 67, dtype, dtype, dtype}, kit::normal(random));
     }
+    // And a weight that keeps the threads that pack it busy for more than one turn.
+    check({3, N, 600, ADZE_DTYPE_F32, ADZE_DTYPE_BF16}, kit::normal(random));
     check({140, N, 264, ADZE_DTYPE_BF16, ADZE_DTYPE_BF16, ADZE_DTYPE_F32}, kit::normal(random));
 }
 

@@ -16,7 +16,7 @@ typedef struct adze_weight_desc {
     adze_dtype dtype;   /**< F32, F16 or BF16; the packed weight keeps it */
     const void* data;   /**< host memory, [N, K] row-major, aligned to the element; read before the call returns */
     int64_t rows;       /**< N, output features, 1 to 2^31 - 1 */
-    int64_t columns;    /**< K, input features, 1 to 2^31 - 1 */
+    int64_t columns;    /**< K, input features, 1 to 2^31 - 1; N K up to 2^48 */
     int64_t row_stride; /**< elements, >= columns; 0 = columns */
 } adze_weight_desc;
 
