@@ -7,6 +7,8 @@
 //   e4m3, e5m2       1 byte    float    m16n8k32 (sm_89; on others kTarget.fp8_mma is false)
 //   MmaWide<T>       f16, bf16 float    -             32x32x8
 //
+// gfx90a's take subnormal f16 and bf16 numbers as zero, and give none.
+//
 //   Mma<T>::kM, kN, kK
 //   Mma<T>::A, B     this lane's elements: Vec<T, kCount> value; row(i), column(i): place of value[i] in the operand
 //   Mma<T>::C        Acc value[kCount], zero when made; row(i), column(i)

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <array>
+#include <cmath>
+#include <type_traits>
 
 #include "device/sim/block.h"
 #include "device/sim/matrix.h"
@@ -85,6 +87,18 @@ inline int32_t widen(int8_t value) {
     return value;
 }
 
+// v_mfma of f16 and bf16 takes subnormal numbers as zero and gives none: MIOpen's documentation, "MI200 MFMA behavior
+// specifics".
+template <class T>
+inline float flush(float value) {
+    constexpr float kSmallestNormal = std::is_same_v<T, f16> ? 0x1p-14f : 0x1p-126f;
+    return std::fabs(value) < kSmallestNormal ? std::copysign(0.0f, value) : value;
+}
+template <class T>
+inline int32_t flush(int32_t value) {
+    return value;
+}
+
 }  // namespace sim
 
 inline namespace ADZE_TARGET {
@@ -144,6 +158,8 @@ inline void mma(typename M::C& c, const typename M::A& a, const typename M::B& b
     self.offer[2] = const_cast<typename M::B*>(&b);
     self.block->meet("mma", site, [&self](sim::Warp& warp) {
         using L = typename M::L;
+        using T = typename M::Element;
+        constexpr bool kFlushes = kWarpSize == 64;
         alignas(64) typename M::Acc as[M::kM * M::kK], bs[M::kK * M::kN], cs[M::kM * M::kN];
         const sim::Thread* lanes = &self.block->threads[static_cast<size_t>(warp.first)];
         constexpr auto& place = sim::kPlaces<L, kWarpSize>;
@@ -155,10 +171,17 @@ inline void mma(typename M::C& c, const typename M::A& a, const typename M::B& b
             for (int i = 0; i < M::B::kCount; ++i) bs[place.b[lane][static_cast<size_t>(i)]] = sim::widen(lb.value[i]);
             for (int i = 0; i < M::C::kCount; ++i) cs[place.c[lane][static_cast<size_t>(i)]] = lc.value[i];
         }
+        if constexpr (kFlushes) {
+            for (auto& x : as) x = sim::flush<T>(x);
+            for (auto& x : bs) x = sim::flush<T>(x);
+        }
         sim::multiply_add(cs, as, bs, M::kM, M::kN, M::kK);
         for (size_t lane = 0; lane < kWarpSize; ++lane) {
             auto& lc = *static_cast<typename M::C*>(lanes[lane].offer[0]);
             for (int i = 0; i < M::C::kCount; ++i) lc.value[i] = cs[place.c[lane][static_cast<size_t>(i)]];
+            if constexpr (kFlushes) {
+                for (auto& x : lc.value) x = sim::flush<float>(x);
+            }
         }
         ++self.block->counters.matrix_instructions;
         self.block->counters.matrix_multiply_adds += M::kM * M::kN * M::kK;

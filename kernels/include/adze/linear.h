@@ -27,7 +27,8 @@ ADZE_API adze_status adze_weight_destroy(adze_weight* weight);
 ADZE_API uint64_t adze_weight_bytes(const adze_weight* weight);
 
 /** y[m, n] = sum_k x[m, k] * w[n, k] + bias[n], accumulated in f32, rounded once to y's dtype.
- *  Any M >= 0. y may not overlap x. */
+ *  Any M >= 0. y may not overlap x. On gfx90a, where x has w's 16-bit dtype, subnormal elements of x and w count as zero:
+ *  its matrix instructions take them so. */
 typedef struct adze_linear_desc {
     uint32_t struct_size;
     uint32_t reserved;         /**< zero */

@@ -39,9 +39,10 @@ public:
     Cache(const AttentionCase& c, int dim, int64_t num_pages, Random& random);
 
     adze_kv_cache view() const;
-    /// Stored element times scale.
+    /// Stored element, as the device's attention takes it, times scale.
     double at(int64_t page, int64_t slot, int64_t head, int64_t element) const {
-        return elements.at(0, offset(page, slot, head, element)) * scale(page, slot, head);
+        const double stored = elements.at(0, offset(page, slot, head, element));
+        return (flushes ? flushed(stored, elements.dtype()) : stored) * scale(page, slot, head);
     }
     double scale(int64_t page, int64_t slot, int64_t head) const {
         return scales.rows() == 0 ? 1 : scales.at(0, page * scale_page_ + slot * scale_token_ + head * scale_head_);
@@ -55,6 +56,7 @@ public:
 
     Tensor elements, scales;
     int64_t num_pages = 0;
+    bool flushes = false;
 
 private:
     int64_t page_stride_ = 0, token_stride_ = 0, head_stride_ = 0;

@@ -30,7 +30,8 @@ struct LinearCall {
           w(Tensor(c.w_dtype, c.N, c.K, c.w_gap).fill(value)),
           bias(c.bias_dtype ? Tensor(c.bias_dtype, 1, c.N).fill(value) : Tensor()),
           y(Tensor(c.y_dtype, c.M, c.N, c.y_gap).poison()),
-          weight(pack(context, w)) {
+          weight(pack(context, w)),
+          flushes(flushes_subnormals(context)) {
         EXPECT_TRUE(w.unchanged());
         uint64_t bytes = 0;
         ADZE_EXPECT_OK(adze_linear_workspace_size(weight, c.M, &bytes));
@@ -54,22 +55,34 @@ struct LinearCall {
     }
 
     std::vector<double> oracle() const {
-        return oracle::linear<double>(x.rows(), w.rows(), x.columns(), x.values(), w.values(), bias.values());
+        return oracle::linear<double>(x.rows(), w.rows(), x.columns(), factors(x), factors(w), bias.values());
     }
 
     Reference reference() const {
-        const auto xs = x.values(), ws = w.values(), bs = bias.values();
+        const auto xs = factors(x), ws = factors(w), bs = bias.values();
         const int64_t M = x.rows(), N = w.rows(), K = x.columns();
         Reference out{oracle(), oracle::linear<float>(M, N, K, xs, ws, bs),
                       oracle::linear_magnitude(M, N, K, xs, ws, bs)};
         // K products and K sums, each off by at most one rounding of float32, and products that are subnormal there.
-        for (double& slack : out.slack) slack = slack * double(K + 2) * 0x1p-24 + double(K) * 0x1p-149;
+        const double subnormal = flushes ? 0x1p-126 : 0x1p-149;
+        for (double& slack : out.slack) slack = slack * double(K + 2) * 0x1p-24 + double(K) * subnormal;
         return out;
     }
 
     Tensor x, w, bias, y;
     Weight weight;
     Workspace workspace;
+
+private:
+    // What is multiplied of x or w. Mixed formats do not go to the matrix instructions.
+    std::vector<double> factors(const Tensor& t) const {
+        std::vector<double> out = t.values();
+        if (!flushes || x.dtype() != w.dtype()) return out;
+        for (double& value : out) value = flushed(value, t.dtype());
+        return out;
+    }
+
+    bool flushes;
 };
 
 }  // namespace kit

@@ -50,6 +50,13 @@ std::string name_of(const Machine& machine) {
     return isas[machine.isa] + std::string("_threads") + std::to_string(machine.threads);
 }
 
+bool flushes_subnormals(const adze_context* context) {
+    adze_device_info info{};
+    info.struct_size = sizeof info;
+    ADZE_EXPECT_OK(adze_context_info(context, &info));
+    return info.architecture != nullptr && std::string(info.architecture).rfind("gfx90a", 0) == 0;
+}
+
 void choose_thread_order(const Machine& machine) {
     static const bool chosen = std::getenv("ADZE_SIM_TURNS") != nullptr || std::getenv("ADZE_SIM_RESIDENT") != nullptr;
     if (chosen || machine.backend != ADZE_BACKEND_SIM) return;

@@ -4,6 +4,7 @@
 #include <adze/adze.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -66,6 +67,13 @@ std::vector<std::string> missing_devices();
 
 inline adze_context_desc describe(const Machine& machine) {
     return {sizeof(adze_context_desc), machine.backend, machine.device, machine.threads, machine.isa, 0};
+}
+/// Whether the device's matrix instructions take subnormal f16 and bf16 numbers as zero (gfx90a; MIOpen's documentation,
+/// "MI200 MFMA behavior specifics"). An oracle then does the same with its inputs.
+bool flushes_subnormals(const adze_context* context);
+inline double flushed(double value, adze_dtype dtype) {
+    const double smallest_normal = dtype == ADZE_DTYPE_F16 ? 0x1p-14 : dtype == ADZE_DTYPE_BF16 ? 0x1p-126 : 0;
+    return std::fabs(value) < smallest_normal ? 0 : value;
 }
 /// Before a context of a simulated device is made: each device's threads take turns in an order of its own, unless
 /// ADZE_SIM_TURNS or ADZE_SIM_RESIDENT was set from outside. Native tests so run in every order.
