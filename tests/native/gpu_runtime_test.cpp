@@ -212,6 +212,30 @@ TEST_P(GpuRuntime, OnlyTheSimulatorCounts) {
     EXPECT_EQ(std::memcmp(&before, &launch, sizeof launch), 0);
 }
 
+TEST_P(GpuRuntime, CountersFillWhatTheCallerKnows) {
+    if (!on_sim()) GTEST_SKIP() << "of the simulator";
+    const float source = 1;
+    const adze_weight_desc desc{sizeof desc, ADZE_DTYPE_F32, &source, 1, 1, 0};
+    const Weight weight = kit::make<Weight>([&](adze_weight** out) { return adze_weight_create(context, &desc, out); });
+    adze_sim_launch full{};
+    full.struct_size = sizeof full;
+    ADZE_ASSERT_OK(adze_sim_counters(context, 0, &full));
+    EXPECT_GT(full.global_write_bytes, 0u);
+    // Callers of an older header, of this one, and of newer ones: nothing is written behind their end.
+    for (uint32_t size = 8; size <= sizeof full + 64; size += 8) {
+        SCOPED_TRACE(size);
+        const kit::AtEdge<adze_sim_launch> caller(full, size, std::byte{0xee});
+        auto* launch = const_cast<adze_sim_launch*>(caller.get());
+        std::memset(reinterpret_cast<std::byte*>(launch) + sizeof size, 0xee, size - sizeof size);
+        ADZE_ASSERT_OK(adze_sim_counters(context, 0, launch));
+        adze_sim_launch expected = full;
+        expected.struct_size = size;
+        const size_t known = std::min<size_t>(size, sizeof full);
+        EXPECT_EQ(std::memcmp(launch, &expected, known), 0);
+        for (size_t i = known; i < size; ++i) EXPECT_EQ(reinterpret_cast<std::byte*>(launch)[i], std::byte{0}) << i;
+    }
+}
+
 TEST_P(GpuRuntime, CountersCheckTheirArguments) {
     if (!on_sim()) GTEST_SKIP() << "of the simulator";
     adze_sim_launch launch{};
