@@ -85,7 +85,8 @@ fresh() {
 
 # What CMake gave as its first error, on one line.
 error_of() {
-    awk '/^CMake Error/ { found = 1; next } found && /^[^ ]/ { exit } found { print }' "$1" | tr -s ' \n' ' ' | cut -c 2-300
+    awk '/^CMake Error/ { found = 1; next } found && /^[^ ]/ { exit } found { print }' "$1" | tr -s ' \n' ' ' |
+        sed 's/^ //; s/ $//' | cut -c 1-300
 }
 
 configure() {

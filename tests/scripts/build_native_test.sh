@@ -39,7 +39,7 @@ CMake Error at kernels/cuda.cmake:51 (message):
 
 -- Configuring incomplete, errors occurred!
 WORDS
-expect 0 "^adze: without the cuda backend.*: this machine's GPU is of 75-real; there are kernels for 80 to 89 and 90a ?\$" \
+expect 0 "^adze: without the cuda backend.*: this machine's GPU is of 75-real; there are kernels for 80 to 89 and 90a\$" \
     build cuda adze stamp cpu
 expect 0 '^built cpu$' cat build/cuda/libadze.so
 expect 0 '^adze: -p:AdzePreset=cuda insists on it, -p:AdzePreset=cpu does not try$' build cuda adze stamp cpu

@@ -18,8 +18,8 @@
  * adze_attention_plan_update()) may wait for what was put on its stream before. Nothing else waits.
  *
  * Memory: creating a buffer, a weight or a plan takes device memory, and every create function and
- * adze_stream_end_capture() host memory; a running capture takes some for what it records. Nothing else takes any: the
- * operators' run calls, plan updates and graph launches least of all.
+ * adze_stream_end_capture() host memory; a capture takes some for what it records. The operators' run calls, plan updates
+ * and graph launches take none, but for the simulator, which takes host memory as it likes.
  *
  * Captures: what is put on a capturing stream is recorded (adze_stream_begin_capture()). Calls without a stream are
  * never recorded and may be made while any stream captures, also one that another library put into capture.
