@@ -267,6 +267,16 @@ private:
 
     // ---- streams and graphs ----
 
+    // Of objects without memory of the device's: that does not fail.
+    template <auto kCall, class Object>
+    static void destroy(const Object& object) {
+        try {
+            const OnDevice scope(*object.context);
+            ignore(kCall(object.native));
+        } catch (...) {
+        }
+    }
+
     static typename Api::Stream make_stream() {
         typename Api::Stream native;
         ADZE_GPU(StreamCreateWithFlags, &native, Api::kStreamNonBlocking);
@@ -284,7 +294,7 @@ private:
     }
 
     static void stream_destroy(DeviceStream* stream) {
-        if (of(stream).owned) ignore(Api::StreamDestroy(of(stream).native));
+        if (of(stream).owned) destroy<Api::StreamDestroy>(of(stream));
         delete &of(stream);
     }
 
@@ -334,7 +344,7 @@ private:
     }
 
     static void graph_destroy(DeviceGraph* graph) {
-        ignore(Api::GraphExecDestroy(of(graph).native));
+        destroy<Api::GraphExecDestroy>(of(graph));
         delete &of(graph);
     }
 
@@ -348,7 +358,7 @@ private:
     }
 
     static void event_destroy(DeviceEvent* event) {
-        ignore(Api::EventDestroy(of(event).native));
+        destroy<Api::EventDestroy>(of(event));
         delete &of(event);
     }
 
