@@ -1,5 +1,8 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
+using Adze.Native.Interop;
+using static Adze.Native.Interop.NativeMethods.__Internal;
+using Counts = Adze.Native.Interop.adze_sim_launch.__Internal;
 
 namespace Adze.Native.Tests;
 
@@ -30,7 +33,7 @@ public sealed unsafe class SimLaunchTests
         using Bench bench = new(Simulated);
         Linear.Run(bench.Stream, bench.Floats(40, 96), bench.Floats(40, 64), bench.Weight(96, 64, new float[96 * 64]), default, bench.Workspace);
         SimLaunch launch = bench.Context.GetSimLaunch();
-        adze_sim_launch native = new() { struct_size = (uint)sizeof(adze_sim_launch) };
+        Counts native = new() { struct_size = (uint)sizeof(Counts) };
         Assert.Equal(adze_status.ADZE_OK, adze_sim_counters(bench.Context.Handle.Raw, 0, (nint)(&native)));
         Assert.Equal((native.grid_x, native.grid_y, native.grid_z), launch.Grid);
         Assert.Equal(1, launch.Grid.Z);
@@ -42,7 +45,7 @@ public sealed unsafe class SimLaunchTests
         foreach (PropertyInfo count in counts)
         {
             string name = Regex.Replace(count.Name, "(?<!^)([A-Z])", "_$1").ToLowerInvariant();
-            Assert.Equal((name, typeof(adze_sim_launch).GetField(name, BindingFlags.Instance | BindingFlags.NonPublic)!.GetValue(native)), (name, count.GetValue(launch)));
+            Assert.Equal((name, typeof(Counts).GetField(name, BindingFlags.Instance | BindingFlags.NonPublic)!.GetValue(native)), (name, count.GetValue(launch)));
         }
     }
 
