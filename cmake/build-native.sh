@@ -2,14 +2,16 @@
 # Configures and builds one CMake preset for MSBuild (cmake/Adze.Native.Build.targets), which cannot lock, cannot show
 # progress, and would say much for each failure.
 #
-#   build-native.sh PRESET TARGET STAMP
+#   build-native.sh PRESET TARGET STAMP [OTHERWISE]
 #
+# OTHERWISE is cpu where nobody asked for PRESET, cuda, by name: if it cannot be configured (a GPU without kernels, no nvcc
+# or an old one, a compiler that nvcc does not take), one line says why, and the library goes without that backend.
 # One run at a time builds: `dotnet run`, `dotnet test` and MSBuild's own nodes race otherwise. Says nothing when there
 # is nothing to do; progress goes to the stderr of the `dotnet` command; what went wrong goes to stdout, for MSBuild to
 # make an error of. STAMP gets the time at which the build began, so that a file saved meanwhile is not missed.
 set -eu
 
-preset=$1 target=$2 stamp=$3
+preset=$1 target=$2 stamp=$3 otherwise=${4:-}
 cd "$(dirname "$0")/.."
 folder=build/$preset
 log=$folder/native.log
@@ -71,8 +73,24 @@ lacks_googletest() {
     ! grep -q '^subdirs("tests/native")' "$folder/CTestTestfile.cmake"
 }
 
+# With the backend that the preset means.
+is_configured() {
+    grep -q "^ADZE_BACKEND:[A-Z]*=$preset$" "$folder/CMakeCache.txt" 2>/dev/null &&
+        { [ -f "$folder/build.ninja" ] || [ -f "$folder/Makefile" ]; }
+}
+
+fresh() {
+    cmake --preset "$preset" --fresh -G "$generator" "$@"
+}
+
+# What CMake gave as its first error, on one line.
+error_of() {
+    awk '/^CMake Error/ { found = 1; next } found && /^[^ ]/ { exit } found { print }' "$1" | tr -s ' \n' ' ' |
+        sed 's/^ //; s/ $//' | cut -c 1-300
+}
+
 configure() {
-    if [ -f "$folder/CMakeCache.txt" ] && { [ -f "$folder/build.ninja" ] || [ -f "$folder/Makefile" ]; }; then
+    if is_configured; then
         # Whoever installs GoogleTest after having been told to should not have to know about CMake's cache.
         [ "$target" = all ] && lacks_googletest || return 0
         cmake "$folder"
@@ -81,16 +99,21 @@ configure() {
     generator="Unix Makefiles"
     ! has ninja || generator=Ninja
     # Of GPU code only what this machine runs: a person waits.
-    if [ "$preset" = cuda ]; then
-        cmake --preset cuda --fresh -G "$generator" -DCMAKE_CUDA_ARCHITECTURES=native
-    else
-        cmake --preset "$preset" --fresh -G "$generator"
+    native=
+    [ "$preset" != cuda ] || native=-DCMAKE_CUDA_ARCHITECTURES=native
+    if [ -z "$otherwise" ]; then
+        fresh $native
+    elif ! fresh $native >"$folder/attempt.log" 2>&1; then
+        echo "adze: without the $preset backend, see $folder/attempt.log: $(error_of "$folder/attempt.log")"
+        echo "adze: -p:AdzePreset=$preset insists on it, -p:AdzePreset=$otherwise does not try"
+        fresh -DADZE_BACKEND="$otherwise"
     fi
 }
 
 # "[12/80] ..." of Ninja and "[ 15%] ..." of Make become a line for each tenth.
 show_progress() {
     awk -v what="adze: building $product with CMake (preset $preset)" '
+        /^adze: / { print }
         /^\[ *[0-9]+\/[0-9]+\]/ { split(substr($0, 2), n, "[/\\]]"); share = int(100 * n[1] / n[2]) }
         /^\[ *[0-9]+%\] Building/ { split(substr($0, 2), n, "%"); share = n[1] + 0 }
         share > 0 && !started { print what; started = 1 }

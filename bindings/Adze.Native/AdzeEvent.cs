@@ -45,7 +45,7 @@ public sealed unsafe class AdzeEvent : IDisposable
         }
     }
 
-    /// <summary>Marks the end of what is on the stream now.</summary>
+    /// <summary>Marks the end of what is on the stream now; in a capture, whenever the graph runs.</summary>
     /// <param name="stream">The stream.</param>
     public void Record(AdzeStream stream)
     {

@@ -14,8 +14,11 @@ public sealed class AdzeGraph : IDisposable
         _handle.Complete(adze_status.ADZE_OK, created);
     }
 
-    /// <summary>Puts all of the captured work on a stream.</summary>
-    /// <param name="stream">A stream of the same context.</param>
+    /// <summary>
+    /// Puts all of the captured work on a stream. Launches of one graph must not overlap. Takes no memory and does not
+    /// wait.
+    /// </summary>
+    /// <param name="stream">A stream of the same context; it may not be capturing.</param>
     public void Launch(AdzeStream stream)
     {
         using NativeCall call = new(stream);

@@ -4,12 +4,13 @@ namespace Adze.Native;
 
 /// <summary>
 /// An order of work. On cpu and sim a call's work is done when it returns; on a GPU it runs behind. A stream belongs to
-/// one thread at a time.
+/// one thread at a time. The operators take no memory and never wait for the device; wrong arguments are an
+/// <see cref="AdzeException"/> before anything is launched, also in a capture.
 /// </summary>
 [SuppressMessage("Naming", "CA1711", Justification = "A stream of device work, as in CUDA and HIP.")]
 public sealed unsafe class AdzeStream : IDisposable
 {
-    /// <summary>Makes a stream.</summary>
+    /// <summary>Makes a stream that is not ordered with any other.</summary>
     /// <param name="context">Whose device.</param>
     public AdzeStream(AdzeContext context)
     {
@@ -31,21 +32,25 @@ public sealed unsafe class AdzeStream : IDisposable
         Handle.Complete(status, created);
     }
 
-    /// <summary>Whether a capture is under way.</summary>
+    /// <summary>Whether a capture is under way that <see cref="BeginCapture"/> began.</summary>
     public bool IsCapturing => Handle.Captured is not null;
 
     internal AdzeContext Context { get; }
 
     internal StreamHandle Handle { get; }
 
-    /// <summary>Uses a native stream (CUstream, hipStream_t) that the caller owns and keeps alive.</summary>
+    /// <summary>
+    /// Uses a native stream (CUstream, hipStream_t) of the context's device that the caller owns and keeps alive. Its
+    /// owner may put it into capture, too: what the captured calls name is then the caller's to keep alive.
+    /// </summary>
     /// <param name="context">Whose device.</param>
     /// <param name="nativeStream">The native stream.</param>
     /// <returns>A stream whose disposal leaves the native one alone.</returns>
     /// <exception cref="AdzeException">NotSupported on cpu and sim.</exception>
     public static AdzeStream Adopt(AdzeContext context, nint nativeStream) => new(context, nativeStream);
 
-    /// <summary>Returns when all that was put on the stream is done.</summary>
+    /// <summary>Returns when all that was put on the stream is done; it may not be capturing.</summary>
+    /// <exception cref="AdzeException">Some of it failed.</exception>
     public void Synchronize()
     {
         using NativeCall call = new(this);
@@ -72,8 +77,9 @@ public sealed unsafe class AdzeStream : IDisposable
         Handle.Captured = new CapturedHandles();
     }
 
-    /// <summary>Ends a capture.</summary>
+    /// <summary>Ends a capture. Takes memory for the graph.</summary>
     /// <returns>What was recorded, ready to launch.</returns>
+    /// <exception cref="AdzeException">There is no capture, or something made it invalid.</exception>
     public AdzeGraph EndCapture()
     {
         using NativeCall call = new(this);

@@ -3,7 +3,10 @@ namespace Adze.Native;
 /// <summary>Attention of ragged queries over a paged KV cache: decode, prefill and any mix of them in one call.</summary>
 public static unsafe class Attention
 {
-    /// <summary>o = softmax(scale · q kᵀ + mask) v, per query head. Rows beyond the batch are left alone.</summary>
+    /// <summary>
+    /// o = softmax(scale · q kᵀ + mask) v, per query head. Rows beyond the batch are left alone. In a capture q, o, lse and
+    /// kvIndices must be large enough for the plan's capacities.
+    /// </summary>
     /// <param name="stream">The stream.</param>
     /// <param name="o">[tokens or more, query heads · HeadDimV].</param>
     /// <param name="q">[tokens or more, query heads · HeadDimQk].</param>

@@ -38,13 +38,15 @@ public sealed record AttentionPlanOptions
 }
 
 /// <summary>
-/// A schedule of attention: made once with capacities, updated once a step, run once a layer. One thread at a time.
+/// A schedule of attention: made once with capacities, updated once a step, run once a layer. One thread at a time. Making
+/// one takes memory for every batch within the capacities; on a GPU that waits for the device, and so does disposal.
 /// </summary>
 public sealed unsafe class AttentionPlan : IDisposable
 {
     /// <summary>Makes a plan.</summary>
     /// <param name="context">Whose device.</param>
     /// <param name="options">Shape and capacities.</param>
+    /// <exception cref="AdzeException">An option is wrong, the backend has no kernel for it, or memory ran out.</exception>
     public AttentionPlan(AdzeContext context, AttentionPlanOptions options)
     {
         ArgumentNullException.ThrowIfNull(context);
@@ -70,12 +72,13 @@ public sealed unsafe class AttentionPlan : IDisposable
 
     /// <summary>
     /// Takes over a new batch for the runs that are put on the stream after it, in graphs too. The spans are read before
-    /// the call returns. Not capturable.
+    /// the call returns; runs on other streams follow only after an event. Takes no memory; on a GPU it may wait for what
+    /// was put on the stream before.
     /// </summary>
     /// <param name="qoIndptr">[sequences + 1]: query tokens of sequence s are qoIndptr[s] up to qoIndptr[s + 1].</param>
     /// <param name="kvIndptr">[sequences + 1]: likewise, places in the page ids.</param>
     /// <param name="kvLastPageLen">[sequences]: tokens of the last page; 0 where there is no page.</param>
-    /// <param name="stream">The stream.</param>
+    /// <param name="stream">The stream; it may not be capturing.</param>
     /// <exception cref="ArgumentException">The lengths do not fit each other.</exception>
     public void Update(
         ReadOnlySpan<int> qoIndptr,

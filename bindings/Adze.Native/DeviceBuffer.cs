@@ -2,7 +2,7 @@ namespace Adze.Native;
 
 /// <summary>
 /// Device memory. Offsets and sizes are in bytes and 64-bit. It belongs to one thread at a time, and must not be
-/// disposed while a stream that runs behind (on a GPU) still uses it: synchronise first.
+/// disposed while a stream that runs behind (on a GPU) still uses it: synchronise first. Disposal waits for the device.
 /// </summary>
 public sealed unsafe class DeviceBuffer : IDisposable
 {
@@ -143,6 +143,7 @@ public sealed unsafe class DeviceBuffer : IDisposable
         try
         {
             call.Hold(Handle);
+            WaitIfBehind(call);  // fails where the stream's owner captures it
             return call;
         }
         catch

@@ -1,6 +1,9 @@
 namespace Adze.Native;
 
-/// <summary>A weight of <see cref="Linear"/>, packed once into the layout that the kernels want.</summary>
+/// <summary>
+/// A weight of <see cref="Linear"/>, packed once into the layout that the kernels want. Threads may share it. Making one
+/// takes device memory and waits until it is packed; on a GPU disposal waits for the device.
+/// </summary>
 public sealed unsafe class Weight : IDisposable
 {
     /// <summary>Packs a weight.</summary>
@@ -9,6 +12,7 @@ public sealed unsafe class Weight : IDisposable
     /// <param name="data">[rows, columns], row-major, aligned to the element; read before the call returns.</param>
     /// <param name="rows">Output features.</param>
     /// <param name="columns">Input features.</param>
+    /// <exception cref="AdzeException">Memory ran out, or an argument is wrong.</exception>
     public Weight(AdzeContext context, DType dtype, ReadOnlySpan<byte> data, long rows, long columns)
         : this(context, dtype, rows, columns)
     {

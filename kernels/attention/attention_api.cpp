@@ -146,19 +146,26 @@ void require_outputs(const adze_attention_desc& d, const AttentionShape& shape, 
 }
 
 // What a call must bring along: its plan's batch, or in a capture, where batches come later, the plan's capacity.
-void require_pages(const adze_stream& stream, const AttentionPlan& plan, const adze_tensor& kv_indices) {
-    const int64_t pages = stream.capturing ? plan.shape.max_kv_pages : plan.schedule.kv_indptr.back();
-    require_tensor(kv_indices, dtype_bit(ADZE_DTYPE_I32), 1, kAny, "kv_indices");
-    require(kv_indices.columns >= pages, "kv_indices.columns is %" PRId64 "; the plan's %s is %" PRId64 " pages",
-            kv_indices.columns, stream.capturing ? "capacity" : "batch", pages);
+struct Extent {
+    const char* of;
+    int64_t tokens, pages;
+};
+
+Extent extent_of(const AttentionPlan& plan, const adze_stream& stream) {
+    if (stream.is_capturing()) return {"capacity", plan.shape.max_q_tokens, plan.shape.max_kv_pages};
+    return {"batch", plan.schedule.qo_indptr.back(), plan.schedule.kv_indptr.back()};
 }
 
-void require_rows(const adze_stream& stream, const AttentionPlan& plan, const adze_tensor& tensor, uint32_t dtypes,
-                  int64_t columns, const char* name) {
-    const int64_t tokens = stream.capturing ? plan.shape.max_q_tokens : plan.schedule.qo_indptr.back();
+void require_pages(const Extent& extent, const adze_tensor& kv_indices) {
+    require_tensor(kv_indices, dtype_bit(ADZE_DTYPE_I32), 1, kAny, "kv_indices");
+    require(kv_indices.columns >= extent.pages, "kv_indices.columns is %" PRId64 "; the plan's %s is %" PRId64 " pages",
+            kv_indices.columns, extent.of, extent.pages);
+}
+
+void require_rows(const Extent& extent, const adze_tensor& tensor, uint32_t dtypes, int64_t columns, const char* name) {
     require_tensor(tensor, dtypes, kAny, columns, name);
-    require(tensor.rows >= tokens, "%s.rows is %" PRId64 "; the plan's %s is %" PRId64 " tokens", name, tensor.rows,
-            stream.capturing ? "capacity" : "batch", tokens);
+    require(tensor.rows >= extent.tokens, "%s.rows is %" PRId64 "; the plan's %s is %" PRId64 " tokens", name,
+            tensor.rows, extent.of, extent.tokens);
 }
 
 const AttentionPlan& require_plan(const adze_attention_plan* plan, const adze_stream& stream) {
@@ -170,15 +177,15 @@ const AttentionPlan& require_plan(const adze_attention_plan* plan, const adze_st
 // Puts the schedule's image where the runs that follow on the stream read it.
 void write_device_plan(adze_attention_plan& plan, DeviceStream* stream) {
     const uint64_t used = write_attention_image(plan.plan.shape, plan.plan.schedule, plan.image.data());
-    plan.backend().write(stream, plan.device_image, plan.image.data(), used);
+    plan.backend().write(stream, plan.owned, plan.image.data(), used);
 }
 
 // With an empty batch, so that a run before the first update finds no work.
 void make_device_plan(adze_attention_plan& plan) {
     const BackendTable& backend = plan.backend();
     plan.image.resize(attention_image_bytes(plan.plan.shape));
-    plan.device_image = backend.allocate(plan.context->device, plan.image.size());
-    plan.plan.device = attention_image_view(plan.plan.shape, plan.device_image);
+    plan.allocate(plan.image.size());
+    plan.plan.device = attention_image_view(plan.plan.shape, plan.owned);
     adze_stream stream(plan.context);
     stream.device = backend.stream_create(plan.context->device, nullptr);
     write_device_plan(plan, stream.device);
@@ -208,7 +215,7 @@ adze_status adze_attention_plan_create(adze_context* context, const adze_attenti
 }
 
 adze_status adze_attention_plan_destroy(adze_attention_plan* plan) {
-    return guarded(__func__, [&] { delete plan; });
+    return guarded(__func__, [&] { destroy(plan); });
 }
 
 adze_status adze_attention_plan_update(adze_attention_plan* plan, const adze_attention_batch* batch,
@@ -221,7 +228,7 @@ adze_status adze_attention_plan_update(adze_attention_plan* plan, const adze_att
         const adze_attention_batch b = read_desc(batch, "batch");
         require_batch(plan->plan.shape, b);
         build_schedule(plan->plan.shape, b, plan->plan.schedule);
-        if (plan->device_image != nullptr) write_device_plan(*plan, stream->device);
+        if (plan->owned != nullptr) write_device_plan(*plan, stream->device);
     });
 }
 
@@ -240,11 +247,12 @@ adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* d
         require_zero(d.reserved, "reserved");
         const AttentionPlan& plan = require_plan(d.plan, *stream);
         const AttentionShape& shape = plan.shape;
-        require_rows(*stream, plan, d.q, kFloatTypes, int64_t{shape.num_q_heads} * shape.head_dim_qk, "q");
-        require_rows(*stream, plan, d.o, kFloatTypes, int64_t{shape.num_q_heads} * shape.head_dim_v, "o");
-        if (!is_absent(d.lse)) require_rows(*stream, plan, d.lse, dtype_bit(ADZE_DTYPE_F32), shape.num_q_heads, "lse");
+        const Extent extent = extent_of(plan, *stream);
+        require_rows(extent, d.q, kFloatTypes, int64_t{shape.num_q_heads} * shape.head_dim_qk, "q");
+        require_rows(extent, d.o, kFloatTypes, int64_t{shape.num_q_heads} * shape.head_dim_v, "o");
+        if (!is_absent(d.lse)) require_rows(extent, d.lse, dtype_bit(ADZE_DTYPE_F32), shape.num_q_heads, "lse");
         require_caches(d.k, "k", d.v, "v", shape);
-        require_pages(*stream, plan, d.kv_indices);
+        require_pages(extent, d.kv_indices);
         const uint64_t needed = stream->backend().attention_workspace(stream->context->device, shape);
         require_workspace(d.workspace, d.workspace_bytes, needed);
         require_outputs(d, shape, needed);
@@ -259,14 +267,15 @@ adze_status adze_kv_append_run(adze_stream* stream, const adze_kv_append_desc* d
         require_zero(d.reserved, "reserved");
         const AttentionPlan& plan = require_plan(d.plan, *stream);
         const AttentionShape& shape = plan.shape;
-        require_rows(*stream, plan, d.k, kFloatTypes, int64_t{shape.num_kv_heads} * shape.head_dim_qk, "k");
-        require_rows(*stream, plan, d.v, kFloatTypes, int64_t{shape.num_kv_heads} * shape.head_dim_v, "v");
+        const Extent extent = extent_of(plan, *stream);
+        require_rows(extent, d.k, kFloatTypes, int64_t{shape.num_kv_heads} * shape.head_dim_qk, "k");
+        require_rows(extent, d.v, kFloatTypes, int64_t{shape.num_kv_heads} * shape.head_dim_v, "v");
         require(d.v.dtype == d.k.dtype, "v.dtype is %s; it must be k's, %s", dtype_name(d.v.dtype),
                 dtype_name(d.k.dtype));
         require_caches(d.k_cache, "k_cache", d.v_cache, "v_cache", shape);
         require_distinct(d.k_cache, shape, shape.head_dim_qk, "k_cache");
         require_distinct(d.v_cache, shape, shape.head_dim_v, "v_cache");
-        require_pages(*stream, plan, d.kv_indices);
+        require_pages(extent, d.kv_indices);
         stream->backend().kv_append(stream->device, {&plan, d.k, d.v, d.kv_indices, d.k_cache, d.v_cache});
     });
 }

@@ -27,14 +27,15 @@ adze_status adze_weight_create(adze_context* context, const adze_weight_desc* de
                        kAny, kAny, "weight");
         auto made = std::make_unique<adze_weight>(context);
         made->bytes = context->backend->weight_bytes(context->device, full.dtype, full.rows, full.columns);
-        made->view = {full.dtype, full.rows, full.columns, context->backend->allocate(context->device, made->bytes)};
+        made->allocate(made->bytes);
+        made->view = {full.dtype, full.rows, full.columns, made->owned};
         context->backend->pack_weight(context->device, full.data, row_stride, made->view);
         *weight = made.release();
     });
 }
 
 adze_status adze_weight_destroy(adze_weight* weight) {
-    return guarded(__func__, [&] { delete weight; });
+    return guarded(__func__, [&] { destroy(weight); });
 }
 
 uint64_t adze_weight_bytes(const adze_weight* weight) {

@@ -30,6 +30,7 @@ struct BackendTable {
     void (*context_info)(const DeviceContext* context, adze_device_info& info);
 
     void* (*allocate)(DeviceContext* context, uint64_t bytes);  // aligned to 256 bytes
+    // Waits for what uses the memory. Fails with what the device reports, which may be of earlier work.
     void (*release)(DeviceContext* context, void* data);
     // `host` may be changed once write returns, unless it is memory that the caller pinned or the stream is capturing.
     void (*write)(DeviceStream* stream, void* device, const void* host, uint64_t bytes);
@@ -41,6 +42,8 @@ struct BackendTable {
     void (*stream_destroy)(DeviceStream* stream);
     void (*stream_synchronize)(DeviceStream* stream);
     void (*stream_wait_event)(DeviceStream* stream, DeviceEvent* event);
+    // Whoever began the capture: a native stream's owner may have. A stream that cannot say is left to the next call.
+    bool (*is_capturing)(DeviceStream* stream);
     void (*begin_capture)(DeviceStream* stream);
     DeviceGraph* (*end_capture)(DeviceStream* stream);
     void (*graph_launch)(DeviceGraph* graph, DeviceStream* stream);

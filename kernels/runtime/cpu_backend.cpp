@@ -90,9 +90,6 @@ std::string processor_name() {
 
 struct CpuContext {
     static constexpr const char* kName = "cpu";
-    struct Replay {
-        explicit Replay(CpuContext&) {}
-    };
     explicit CpuContext(const Isa& isa_, int threads) : isa(isa_), pool(threads) {}
     const Isa& isa;
     CpuPool pool;
@@ -204,50 +201,35 @@ uint64_t sampling_workspace(const DeviceContext*, int64_t rows, int64_t vocabula
     return sampling_workspace_bytes(rows, vocabulary);
 }
 
-constexpr BackendTable kTable{
-    .kind = ADZE_BACKEND_CPU,
-    .device_count = device_count,
-    .has_usable_device = [] { return true; },
-    .device_info = device_info,
-    .context_create = context_create,
-    .context_destroy = context_destroy,
-    .context_info = context_info,
-    .allocate = allocate,
-    .release = release,
-    .write = Streams::copy,
-    .read = Streams::copy,
-    .copy = Streams::copy,
-    .fill = Streams::fill,
-    .stream_create = Streams::stream_create,
-    .stream_destroy = Streams::stream_destroy,
-    .stream_synchronize = Streams::stream_synchronize,
-    .stream_wait_event = Streams::stream_wait_event,
-    .begin_capture = Streams::begin_capture,
-    .end_capture = Streams::end_capture,
-    .graph_launch = Streams::graph_launch,
-    .graph_destroy = Streams::graph_destroy,
-    .event_create = Streams::event_create,
-    .event_destroy = Streams::event_destroy,
-    .event_record = Streams::event_record,
-    .event_synchronize = Streams::event_synchronize,
-    .event_elapsed = Streams::event_elapsed,
-    .launch_counters = nullptr,
-    .device_plans = false,
-    .weight_bytes = weight_bytes,
-    .linear_workspace = linear_workspace,
-    .attention_workspace = attention_workspace,
-    .sampling_workspace = sampling_workspace,
-    .require_attention = require_attention,
-    .pack_weight = pack,
-    .linear = run_kernel<&CpuKernels::linear>,
-    .attention = run_kernel<&CpuKernels::attention>,
-    .kv_append = run_kernel<&CpuKernels::kv_append>,
-    .embedding = run_kernel<&CpuKernels::embedding>,
-    .rms_norm = run_kernel<&CpuKernels::rms_norm>,
-    .rope = run_kernel<&CpuKernels::rope>,
-    .silu_gate = run_kernel<&CpuKernels::silu_gate>,
-    .sampling = run_kernel<&CpuKernels::sampling>,
-};
+constexpr BackendTable make_table() {
+    BackendTable table = Streams::table();
+    table.kind = ADZE_BACKEND_CPU;
+    table.device_count = device_count;
+    table.has_usable_device = [] { return true; };
+    table.device_info = device_info;
+    table.context_create = context_create;
+    table.context_destroy = context_destroy;
+    table.context_info = context_info;
+    table.allocate = allocate;
+    table.release = release;
+    table.weight_bytes = weight_bytes;
+    table.linear_workspace = linear_workspace;
+    table.attention_workspace = attention_workspace;
+    table.sampling_workspace = sampling_workspace;
+    table.require_attention = require_attention;
+    table.pack_weight = pack;
+    table.linear = run_kernel<&CpuKernels::linear>;
+    table.attention = run_kernel<&CpuKernels::attention>;
+    table.kv_append = run_kernel<&CpuKernels::kv_append>;
+    table.embedding = run_kernel<&CpuKernels::embedding>;
+    table.rms_norm = run_kernel<&CpuKernels::rms_norm>;
+    table.rope = run_kernel<&CpuKernels::rope>;
+    table.silu_gate = run_kernel<&CpuKernels::silu_gate>;
+    table.sampling = run_kernel<&CpuKernels::sampling>;
+    return table;
+}
+
+constexpr BackendTable kTable = make_table();
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 // The cuda backend: CUDA's runtime behind the table of runtime/gpu_backend.h.
 #include <cuda_runtime_api.h>
 
+#include "device/cuda/driver.h"
 #include "device/cuda/launch_stream.h"
 #include "runtime/gpu_backend.h"
 
@@ -18,57 +19,52 @@ struct CudaApi {
     static constexpr const char* kBuiltFor = ADZE_GPU_ARCHITECTURES;
     using Limits = CudaLimits;
 
+    ADZE_GPU_CALLS(cuda);
+
     using Error = cudaError_t;
     static constexpr Error kSuccess = cudaSuccess, kOutOfMemory = cudaErrorMemoryAllocation,
                            kNoDevice = cudaErrorNoDevice, kNoDriver = cudaErrorInsufficientDriver,
                            kNotReady = cudaErrorNotReady, kInvalidHandle = cudaErrorInvalidResourceHandle;
-    static constexpr auto GetErrorName = cudaGetErrorName;
-    static constexpr auto GetErrorString = cudaGetErrorString;
-    static constexpr auto GetLastError = cudaGetLastError;
 
     using Properties = cudaDeviceProp;
-    static constexpr auto GetDeviceCount = cudaGetDeviceCount;
     static constexpr auto GetDeviceProperties = cudaGetDeviceProperties;
-    static constexpr auto GetDevice = cudaGetDevice;
-    static constexpr auto SetDevice = cudaSetDevice;
+
+    // The thread's context and not its device: to restore device 0 of a thread that has used none, the runtime would
+    // ready that device. Of a device it is the primary context, which the runtime's calls use, too.
+    using DeviceHandle = CUcontext;
+    // For as long as the process runs, as the runtime does: whoever lets go last resets the device.
+    static Error KeepDevice(int index, DeviceHandle* handle) {
+        CUdevice device = 0;
+        const Error error = of(cuda_driver().device_get(&device, index));
+        return error != kSuccess ? error : of(cuda_driver().device_primary_ctx_retain(handle, device));
+    }
+    static Error EnterDevice(DeviceHandle handle, DeviceHandle* before) {
+        const Error error = of(cuda_driver().ctx_get_current(before));
+        return error != kSuccess ? error : of(cuda_driver().ctx_set_current(handle));
+    }
+    static Error LeaveDevice(DeviceHandle before) { return of(cuda_driver().ctx_set_current(before)); }
+    // The runtime and the driver number their errors alike.
+    static Error of(CUresult result) { return static_cast<Error>(result); }
+    static_assert(static_cast<int>(CUDA_ERROR_OUT_OF_MEMORY) == cudaErrorMemoryAllocation &&
+                  static_cast<int>(CUDA_ERROR_INVALID_CONTEXT) == cudaErrorDeviceUninitialized &&
+                  static_cast<int>(CUDA_ERROR_ILLEGAL_ADDRESS) == cudaErrorIllegalAddress);
 
     using CopyKind = cudaMemcpyKind;
     static constexpr CopyKind kHostToDevice = cudaMemcpyHostToDevice, kDeviceToHost = cudaMemcpyDeviceToHost,
                               kDeviceToDevice = cudaMemcpyDeviceToDevice;
     static constexpr auto Malloc = cudaMalloc;
-    static constexpr auto Free = cudaFree;
-    static constexpr auto MemGetInfo = cudaMemGetInfo;
-    static constexpr auto MemcpyAsync = cudaMemcpyAsync;
-    static constexpr auto Memcpy2DAsync = cudaMemcpy2DAsync;
-    static constexpr auto MemsetAsync = cudaMemsetAsync;
 
     using Stream = cudaStream_t;
     static constexpr unsigned kStreamNonBlocking = cudaStreamNonBlocking;
-    static constexpr auto StreamCreateWithFlags = cudaStreamCreateWithFlags;
-    static constexpr auto StreamDestroy = cudaStreamDestroy;
-    static constexpr auto StreamSynchronize = cudaStreamSynchronize;
-    static constexpr auto StreamWaitEvent = cudaStreamWaitEvent;
 
     using Event = cudaEvent_t;
     static constexpr unsigned kEventDefault = cudaEventDefault;
-    static constexpr auto EventCreateWithFlags = cudaEventCreateWithFlags;
-    static constexpr auto EventDestroy = cudaEventDestroy;
     static constexpr auto EventRecord = cudaEventRecord;
-    static constexpr auto EventSynchronize = cudaEventSynchronize;
-    static constexpr auto EventElapsedTime = cudaEventElapsedTime;
 
     using Graph = cudaGraph_t;
     using GraphExec = cudaGraphExec_t;
-    using CaptureStatus = cudaStreamCaptureStatus;
-    static constexpr CaptureStatus kNotCapturing = cudaStreamCaptureStatusNone;
-    static constexpr cudaStreamCaptureMode kCaptureRelaxed = cudaStreamCaptureModeRelaxed;
-    static constexpr auto StreamIsCapturing = cudaStreamIsCapturing;
-    static constexpr auto StreamBeginCapture = cudaStreamBeginCapture;
-    static constexpr auto StreamEndCapture = cudaStreamEndCapture;
-    static constexpr auto GraphInstantiateWithFlags = cudaGraphInstantiateWithFlags;
-    static constexpr auto GraphLaunch = cudaGraphLaunch;
-    static constexpr auto GraphDestroy = cudaGraphDestroy;
-    static constexpr auto GraphExecDestroy = cudaGraphExecDestroy;
+    using CaptureMode = cudaStreamCaptureMode;
+    static constexpr CaptureMode kCaptureRelaxed = cudaStreamCaptureModeRelaxed;
     // Events in a graph are recorded and waited for when it runs.
     static Error RecordInGraph(Stream stream, Event event) {
         return cudaEventRecordWithFlags(event, stream, cudaEventRecordExternal);

@@ -5,8 +5,8 @@
 #include <cinttypes>
 #include <cmath>
 #include <memory>
-#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/backend.h"
@@ -18,6 +18,33 @@ namespace adze {
 
 // ADZE_GPU(StreamSynchronize, stream) calls cudaStreamSynchronize or hipStreamSynchronize.
 #define ADZE_GPU(call, ...) check_call(Api::call(__VA_ARGS__), #call)
+
+// The calls that have one form under both prefixes.
+#define ADZE_GPU_CALLS(prefix)                                                                       \
+    static constexpr auto GetErrorName = prefix##GetErrorName;                                       \
+    static constexpr auto GetErrorString = prefix##GetErrorString;                                   \
+    static constexpr auto GetLastError = prefix##GetLastError;                                       \
+    static constexpr auto GetDeviceCount = prefix##GetDeviceCount;                                   \
+    static constexpr auto Free = prefix##Free;                                                       \
+    static constexpr auto MemGetInfo = prefix##MemGetInfo;                                           \
+    static constexpr auto MemcpyAsync = prefix##MemcpyAsync;                                         \
+    static constexpr auto Memcpy2DAsync = prefix##Memcpy2DAsync;                                     \
+    static constexpr auto MemsetAsync = prefix##MemsetAsync;                                         \
+    static constexpr auto StreamCreateWithFlags = prefix##StreamCreateWithFlags;                     \
+    static constexpr auto StreamDestroy = prefix##StreamDestroy;                                     \
+    static constexpr auto StreamSynchronize = prefix##StreamSynchronize;                             \
+    static constexpr auto StreamWaitEvent = prefix##StreamWaitEvent;                                 \
+    static constexpr auto EventCreateWithFlags = prefix##EventCreateWithFlags;                       \
+    static constexpr auto EventDestroy = prefix##EventDestroy;                                       \
+    static constexpr auto EventSynchronize = prefix##EventSynchronize;                               \
+    static constexpr auto EventElapsedTime = prefix##EventElapsedTime;                               \
+    static constexpr auto ThreadExchangeStreamCaptureMode = prefix##ThreadExchangeStreamCaptureMode; \
+    static constexpr auto StreamBeginCapture = prefix##StreamBeginCapture;                           \
+    static constexpr auto StreamEndCapture = prefix##StreamEndCapture;                               \
+    static constexpr auto GraphInstantiateWithFlags = prefix##GraphInstantiateWithFlags;             \
+    static constexpr auto GraphLaunch = prefix##GraphLaunch;                                         \
+    static constexpr auto GraphDestroy = prefix##GraphDestroy;                                       \
+    static constexpr auto GraphExecDestroy = prefix##GraphExecDestroy
 
 template <class Api>
 class GpuBackend {
@@ -35,6 +62,7 @@ class GpuBackend {
     struct Context {
         const Device* device;
         typename Api::Limits limits;
+        typename Api::DeviceHandle handle;
     };
 
     struct Stream {
@@ -53,22 +81,24 @@ class GpuBackend {
         typename Api::GraphExec native;
     };
 
-    // Makes a device the thread's current one, and afterwards the caller's own again.
+    // Makes a device the thread's current one, and afterwards leaves the thread as it was. Meanwhile the thread may do
+    // what a capture of somebody else's forbids it, such as taking memory: no work that is captured depends on it.
     class OnDevice {
     public:
-        explicit OnDevice(const Context& context) : device_(context.device->index) {
-            ADZE_GPU(GetDevice, &before_);
-            if (before_ != device_) ADZE_GPU(SetDevice, device_);
+        explicit OnDevice(const Context& context) {
+            ADZE_GPU(EnterDevice, context.handle, &before_);
+            ignore(Api::ThreadExchangeStreamCaptureMode(&mode_));
         }
         ~OnDevice() {
-            if (before_ != device_) ignore(Api::SetDevice(before_));
+            ignore(Api::ThreadExchangeStreamCaptureMode(&mode_));
+            ignore(Api::LeaveDevice(before_));
         }
         OnDevice(const OnDevice&) = delete;
         OnDevice& operator=(const OnDevice&) = delete;
 
     private:
-        const int device_;
-        int before_ = 0;
+        typename Api::DeviceHandle before_{};
+        typename Api::CaptureMode mode_ = Api::kCaptureRelaxed;
     };
 
     // Memory for as long as a call takes.
@@ -79,6 +109,7 @@ class GpuBackend {
         Scratch(const Scratch&) = delete;
         Scratch& operator=(const Scratch&) = delete;
         void* data() const { return data_; }
+        void free() { ADZE_GPU(Free, std::exchange(data_, nullptr)); }
 
     private:
         void* data_;
@@ -176,10 +207,11 @@ private:
             fail(ADZE_ERROR_UNAVAILABLE, "device %d is %s, %s; this library holds code for %s", device.index,
                  device.name.c_str(), device.architecture.c_str(), Api::kBuiltFor);
         }
-        auto context = std::make_unique<Context>(
-            Context{&device, {device.code->arch, device.num_processors, static_cast<int64_t>(device.shared_bytes)}});
+        auto context = std::make_unique<Context>(Context{
+            &device, {device.code->arch, device.num_processors, static_cast<int64_t>(device.shared_bytes)}, {}});
+        ADZE_GPU(KeepDevice, device.index, &context->handle);
         const OnDevice scope(*context);
-        ADZE_GPU(Free, nullptr);  // makes the device's primary context, or says why it cannot
+        ADZE_GPU(Free, nullptr);  // readies the device for the runtime, or says why it cannot
         return reinterpret_cast<DeviceContext*>(context.release());
     }
 
@@ -208,13 +240,9 @@ private:
         return allocate_bytes(of(context), bytes);
     }
 
-    // Waits for the device, so that nothing on a stream still uses the memory.
     static void release(DeviceContext* context, void* data) {
-        try {
-            const OnDevice scope(of(context));
-            ignore(Api::Free(data));
-        } catch (...) {  // destroying does not fail
-        }
+        const OnDevice scope(of(context));
+        ADZE_GPU(Free, data);
     }
 
     static void transfer(DeviceStream* stream, void* to, const void* from, uint64_t bytes,
@@ -239,6 +267,16 @@ private:
 
     // ---- streams and graphs ----
 
+    // Of objects without memory of the device's: that does not fail.
+    template <auto kCall, class Object>
+    static void destroy(const Object& object) {
+        try {
+            const OnDevice scope(*object.context);
+            ignore(kCall(object.native));
+        } catch (...) {
+        }
+    }
+
     static typename Api::Stream make_stream() {
         typename Api::Stream native;
         ADZE_GPU(StreamCreateWithFlags, &native, Api::kStreamNonBlocking);
@@ -256,7 +294,7 @@ private:
     }
 
     static void stream_destroy(DeviceStream* stream) {
-        if (of(stream).owned) ignore(Api::StreamDestroy(of(stream).native));
+        if (of(stream).owned) destroy<Api::StreamDestroy>(of(stream));
         delete &of(stream);
     }
 
@@ -265,15 +303,18 @@ private:
         ADZE_GPU(StreamSynchronize, of(stream).native);
     }
 
-    static bool is_capturing(const Stream& stream) {
-        typename Api::CaptureStatus status{};
-        ADZE_GPU(StreamIsCapturing, stream.native, &status);
-        return status != Api::kNotCapturing;
+    static bool is_capturing(DeviceStream* stream) {
+        try {
+            const OnDevice scope(*of(stream).context);
+            return LaunchStream(of(stream).native, of(stream).context->limits).capturing();
+        } catch (...) {
+            return false;
+        }
     }
 
     static void stream_wait_event(DeviceStream* stream, DeviceEvent* event) {
         const OnDevice scope(*of(stream).context);
-        if (is_capturing(of(stream))) {
+        if (is_capturing(stream)) {
             ADZE_GPU(WaitInGraph, of(stream).native, of(event).native);
         } else {
             ADZE_GPU(StreamWaitEvent, of(stream).native, of(event).native, 0);
@@ -303,7 +344,7 @@ private:
     }
 
     static void graph_destroy(DeviceGraph* graph) {
-        ignore(Api::GraphExecDestroy(of(graph).native));
+        destroy<Api::GraphExecDestroy>(of(graph));
         delete &of(graph);
     }
 
@@ -317,13 +358,13 @@ private:
     }
 
     static void event_destroy(DeviceEvent* event) {
-        ignore(Api::EventDestroy(of(event).native));
+        destroy<Api::EventDestroy>(of(event));
         delete &of(event);
     }
 
     static void event_record(DeviceEvent* event, DeviceStream* stream) {
         const OnDevice scope(*of(stream).context);
-        if (is_capturing(of(stream))) {
+        if (is_capturing(stream)) {
             ADZE_GPU(RecordInGraph, of(stream).native, of(event).native);
         } else {
             ADZE_GPU(EventRecord, of(event).native, of(stream).native);
@@ -393,12 +434,13 @@ private:
                 ignore(Api::StreamDestroy(native));
             }
         };
-        const Scratch scratch(of(context), rows * row_bytes);
+        Scratch scratch(of(context), rows * row_bytes);
         const Temporary stream;
         upload(scratch.data(), source, row_bytes, static_cast<size_t>(row_stride) * element, rows, stream.native);
         LaunchStream launches(stream.native, of(context).limits);
         Api::operators().pack_weight(launches, scratch.data(), packed.k, packed);
         ADZE_GPU(StreamSynchronize, stream.native);
+        scratch.free();
     }
 
     template <auto GpuOperators::*kOperator, class Params>
@@ -427,6 +469,7 @@ private:
             .stream_destroy = stream_destroy,
             .stream_synchronize = stream_synchronize,
             .stream_wait_event = stream_wait_event,
+            .is_capturing = is_capturing,
             .begin_capture = begin_capture,
             .end_capture = end_capture,
             .graph_launch = graph_launch,

@@ -19,63 +19,49 @@ struct HipApi {
     static constexpr const char* kBuiltFor = ADZE_GPU_ARCHITECTURES;
     using Limits = HipLimits;
 
+    ADZE_GPU_CALLS(hip);
+
     using Error = hipError_t;
     static constexpr Error kSuccess = hipSuccess, kOutOfMemory = hipErrorOutOfMemory, kNoDevice = hipErrorNoDevice,
                            kNoDriver = hipErrorInsufficientDriver, kNotReady = hipErrorNotReady,
                            kInvalidHandle = hipErrorInvalidHandle;
-    static constexpr auto GetErrorName = hipGetErrorName;
-    static constexpr auto GetErrorString = hipGetErrorString;
-    static constexpr auto GetLastError = hipGetLastError;
 
     using Properties = hipDeviceProp_t;
-    static constexpr auto GetDeviceCount = hipGetDeviceCount;
     static constexpr auto GetDeviceProperties = hipGetDeviceProperties;
-    static constexpr auto GetDevice = hipGetDevice;
-    static constexpr auto SetDevice = hipSetDevice;
+
+    using DeviceHandle = int;
+    static Error KeepDevice(int index, DeviceHandle* handle) {
+        *handle = index;
+        return kSuccess;
+    }
+    static Error EnterDevice(DeviceHandle handle, DeviceHandle* before) {
+        const Error error = hipGetDevice(before);
+        return error != kSuccess || *before == handle ? error : hipSetDevice(handle);
+    }
+    static Error LeaveDevice(DeviceHandle before) { return hipSetDevice(before); }
 
     using CopyKind = hipMemcpyKind;
     static constexpr CopyKind kHostToDevice = hipMemcpyHostToDevice, kDeviceToHost = hipMemcpyDeviceToHost,
                               kDeviceToDevice = hipMemcpyDeviceToDevice;
     static constexpr hipError_t (*Malloc)(void**, size_t) = hipMalloc;  // of several overloads
-    static constexpr auto Free = hipFree;
-    static constexpr auto MemGetInfo = hipMemGetInfo;
-    static constexpr auto MemcpyAsync = hipMemcpyAsync;
-    static constexpr auto Memcpy2DAsync = hipMemcpy2DAsync;
-    static constexpr auto MemsetAsync = hipMemsetAsync;
 
     using Stream = hipStream_t;
     static constexpr unsigned kStreamNonBlocking = hipStreamNonBlocking;
-    static constexpr auto StreamCreateWithFlags = hipStreamCreateWithFlags;
-    static constexpr auto StreamDestroy = hipStreamDestroy;
-    static constexpr auto StreamSynchronize = hipStreamSynchronize;
-    static constexpr auto StreamWaitEvent = hipStreamWaitEvent;
 
     using Event = hipEvent_t;
     static constexpr unsigned kEventDefault = hipEventDefault;
-    static constexpr auto EventCreateWithFlags = hipEventCreateWithFlags;
-    static constexpr auto EventDestroy = hipEventDestroy;
     static constexpr hipError_t (*EventRecord)(hipEvent_t, hipStream_t) = hipEventRecord;
-    static constexpr auto EventSynchronize = hipEventSynchronize;
-    static constexpr auto EventElapsedTime = hipEventElapsedTime;
 
     using Graph = hipGraph_t;
     using GraphExec = hipGraphExec_t;
-    using CaptureStatus = hipStreamCaptureStatus;
-    static constexpr CaptureStatus kNotCapturing = hipStreamCaptureStatusNone;
-    static constexpr hipStreamCaptureMode kCaptureRelaxed = hipStreamCaptureModeRelaxed;
-    static constexpr auto StreamIsCapturing = hipStreamIsCapturing;
-    static constexpr auto StreamBeginCapture = hipStreamBeginCapture;
-    static constexpr auto StreamEndCapture = hipStreamEndCapture;
-    static constexpr auto GraphInstantiateWithFlags = hipGraphInstantiateWithFlags;
-    static constexpr auto GraphLaunch = hipGraphLaunch;
-    static constexpr auto GraphDestroy = hipGraphDestroy;
-    static constexpr auto GraphExecDestroy = hipGraphExecDestroy;
+    using CaptureMode = hipStreamCaptureMode;
+    static constexpr CaptureMode kCaptureRelaxed = hipStreamCaptureModeRelaxed;
 
     // Events in a graph are recorded and waited for when it runs. A capture has no call for that: the node is put
     // behind what was captured so far by hand.
     template <class AddNode>
     static Error add_event_node(Stream stream, Event event, AddNode add_node) {
-        CaptureStatus status;
+        hipStreamCaptureStatus status;
         Graph graph = nullptr;
         const hipGraphNode_t* before = nullptr;
         size_t count = 0;

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "runtime/backend.h"
@@ -54,19 +55,6 @@ class HostStreams {
     static Event& of(DeviceEvent* event) { return *reinterpret_cast<Event*>(event); }
     static Graph& of(DeviceGraph* graph) { return *reinterpret_cast<Graph*>(graph); }
 
-public:
-    // Runs a call now, or keeps it for the graph that the stream is recording.
-    template <class Call>
-    static void submit(DeviceStream* stream, Call call) {
-        Stream& target = of(stream);
-        if (target.recording) {
-            target.recording->nodes.emplace_back(call);
-            return;
-        }
-        const std::scoped_lock lock(target.context->mutex);
-        call(*target.context);
-    }
-
     static void copy(DeviceStream* stream, void* destination, const void* source, uint64_t bytes) {
         submit(stream, [=](Context&) { std::memcpy(destination, source, bytes); });
     }
@@ -89,7 +77,6 @@ public:
     static void graph_launch(DeviceGraph* graph, DeviceStream* stream) {
         Context& context = *of(stream).context;
         const std::scoped_lock lock(context.mutex);
-        const typename Context::Replay replay(context);
         for (const Node& node : of(graph).nodes) node(context);
     }
     static void graph_destroy(DeviceGraph* graph) { delete &of(graph); }
@@ -103,6 +90,47 @@ public:
     static double event_elapsed(DeviceEvent* start, DeviceEvent* end) {
         if (!of(start).recorded || !of(end).recorded) return NAN;
         return std::chrono::duration<double, std::micro>(of(end).time - of(start).time).count();
+    }
+
+public:
+    static Context& context_of(DeviceStream* stream) { return *of(stream).context; }
+
+    // Runs a call now, or keeps it for the graph that the stream is recording.
+    template <class Call>
+    static void submit(DeviceStream* stream, Call call) {
+        Stream& target = of(stream);
+        if (target.recording) {
+            target.recording->nodes.emplace_back(std::move(call));
+            return;
+        }
+        const std::scoped_lock lock(target.context->mutex);
+        call(*target.context);
+    }
+
+    static bool is_capturing(DeviceStream* stream) { return of(stream).recording != nullptr; }
+
+    // The part of a backend's table that is here; the rest is for the backend to fill in.
+    static constexpr BackendTable table() {
+        BackendTable table{};
+        table.write = copy;
+        table.read = copy;
+        table.copy = copy;
+        table.fill = fill;
+        table.stream_create = stream_create;
+        table.stream_destroy = stream_destroy;
+        table.stream_synchronize = stream_synchronize;
+        table.stream_wait_event = stream_wait_event;
+        table.is_capturing = is_capturing;
+        table.begin_capture = begin_capture;
+        table.end_capture = end_capture;
+        table.graph_launch = graph_launch;
+        table.graph_destroy = graph_destroy;
+        table.event_create = event_create;
+        table.event_destroy = event_destroy;
+        table.event_record = event_record;
+        table.event_synchronize = event_synchronize;
+        table.event_elapsed = event_elapsed;
+        return table;
     }
 };
 

@@ -38,9 +38,9 @@ adze_status adze_buffer_create(adze_context* context, uint64_t bytes, adze_buffe
         *buffer = nullptr;
         require_pointer(context, "context");
         auto made = std::make_unique<adze_buffer>(context);
-        if (bytes != 0) made->data = context->backend->allocate(context->device, bytes);
+        if (bytes != 0) made->allocate(bytes);
+        made->data = made->owned;
         made->bytes = bytes;
-        made->owned = true;
         *buffer = made.release();
     });
 }
@@ -59,7 +59,7 @@ adze_status adze_buffer_adopt(adze_context* context, void* data, uint64_t bytes,
 }
 
 adze_status adze_buffer_destroy(adze_buffer* buffer) {
-    return guarded(__func__, [&] { delete buffer; });
+    return guarded(__func__, [&] { destroy(buffer); });
 }
 
 void* adze_buffer_data(const adze_buffer* buffer) {

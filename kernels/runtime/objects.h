@@ -3,6 +3,8 @@
 
 #include <atomic>
 #include <cstddef>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "runtime/backend.h"
@@ -27,16 +29,29 @@ struct ContextChild {
     adze_context* const context;
 };
 
+// One that has device memory of its own.
+struct MemoryOwner : ContextChild {
+    using ContextChild::ContextChild;
+    ~MemoryOwner() {
+        try {
+            free_memory();
+        } catch (...) {  // of an object that was not finished: nobody would hear of it
+        }
+    }
+    void allocate(uint64_t bytes) { owned = backend().allocate(context->device, bytes); }
+    void free_memory() {
+        if (void* memory = std::exchange(owned, nullptr)) backend().release(context->device, memory);
+    }
+
+    void* owned = nullptr;
+};
+
 }  // namespace adze
 
-struct adze_buffer : adze::ContextChild {
-    using ContextChild::ContextChild;
-    ~adze_buffer() {
-        if (owned && data != nullptr) backend().release(context->device, data);
-    }
+struct adze_buffer : adze::MemoryOwner {
+    using MemoryOwner::MemoryOwner;
     void* data = nullptr;
     uint64_t bytes = 0;
-    bool owned = false;
 };
 
 struct adze_stream : adze::ContextChild {
@@ -44,8 +59,9 @@ struct adze_stream : adze::ContextChild {
     ~adze_stream() {
         if (device != nullptr) backend().stream_destroy(device);
     }
+    bool is_capturing() const { return backend().is_capturing(device); }
     adze::DeviceStream* device = nullptr;
-    bool capturing = false;
+    bool adopted = false;
 };
 
 struct adze_event : adze::ContextChild {
@@ -64,23 +80,16 @@ struct adze_graph : adze::ContextChild {
     adze::DeviceGraph* device = nullptr;
 };
 
-struct adze_weight : adze::ContextChild {
-    using ContextChild::ContextChild;
-    ~adze_weight() {
-        if (view.data != nullptr) backend().release(context->device, const_cast<void*>(view.data));
-    }
+struct adze_weight : adze::MemoryOwner {
+    using MemoryOwner::MemoryOwner;
     adze::WeightView view{};
     uint64_t bytes = 0;
 };
 
-struct adze_attention_plan : adze::ContextChild {
-    using ContextChild::ContextChild;
-    ~adze_attention_plan() {
-        if (device_image != nullptr) backend().release(context->device, device_image);
-    }
+struct adze_attention_plan : adze::MemoryOwner {
+    using MemoryOwner::MemoryOwner;
     adze::AttentionPlan plan;
-    // Where the backend wants the schedule in device memory: there, and the host's copy that is written to it.
-    void* device_image = nullptr;
+    // Where the backend wants the schedule in device memory: the host's copy of what is written there.
     std::vector<std::byte> image;
 };
 
@@ -90,8 +99,15 @@ inline void require_same_context(const ContextChild& object, const char* name, c
     require(object.context == stream.context, "%s belongs to another context than the stream", name);
 }
 
+// The object is gone, whatever its device has to say about the memory.
+template <class Object>
+void destroy(Object* object) {
+    const std::unique_ptr<Object> last(object);
+    if (last) last->free_memory();
+}
+
 inline void require_not_capturing(const adze_stream& stream) {
-    if (stream.capturing) fail(ADZE_ERROR_INVALID_STATE, "the stream is capturing; end the capture first");
+    if (stream.is_capturing()) fail(ADZE_ERROR_INVALID_STATE, "the stream is capturing; end the capture first");
 }
 
 }  // namespace adze

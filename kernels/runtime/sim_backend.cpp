@@ -30,12 +30,6 @@ constexpr const GpuOperators& (*kOperators[sim::kNumDevices])() = {sim_sm_80::gp
 
 struct SimDeviceContext {
     static constexpr const char* kName = "sim";
-    // While a graph's calls are made again.
-    struct Replay {
-        explicit Replay(SimDeviceContext& of) : context(of) { context.simulator.replaying = true; }
-        ~Replay() { context.simulator.replaying = false; }
-        SimDeviceContext& context;
-    };
     SimDeviceContext(const sim::SimDevice& device_, int threads)
         : device(device_), operators(kOperators[device_.index]()), simulator(device_, threads) {}
     const sim::SimDevice& device;
@@ -52,12 +46,16 @@ const SimDeviceContext& of(const DeviceContext* context) {
     return *reinterpret_cast<const SimDeviceContext*>(context);
 }
 
+// A graph holds launches, as a device's does, and what they refuse is refused when the call is captured.
 template <auto GpuOperators::*kOperator, class Params>
 void run(DeviceStream* stream, const Params& params) {
-    Streams::submit(stream, [params](SimDeviceContext& context) {
+    SimDeviceContext& context = Streams::context_of(stream);
+    std::vector<sim::Launch> launches;
+    LaunchStream collecting(context.simulator, launches, Streams::is_capturing(stream));
+    (context.operators.*kOperator)(collecting, params);
+    Streams::submit(stream, [params, launches = std::move(launches)](SimDeviceContext& on) {
         require_indices(params);
-        LaunchStream launches(context.simulator);
-        (context.operators.*kOperator)(launches, params);
+        for (const sim::Launch& launch : launches) on.simulator.run(launch);
     });
 }
 
@@ -178,50 +176,37 @@ void pack_weight(DeviceContext* context, const void* source, int64_t row_stride,
     of(context).operators.pack_weight(launches, scratch.data(), packed.k, packed);
 }
 
-constexpr BackendTable kTable{
-    .kind = ADZE_BACKEND_SIM,
-    .device_count = device_count,
-    .has_usable_device = [] { return true; },
-    .device_info = device_info,
-    .context_create = context_create,
-    .context_destroy = context_destroy,
-    .context_info = context_info,
-    .allocate = allocate,
-    .release = release,
-    .write = Streams::copy,
-    .read = Streams::copy,
-    .copy = Streams::copy,
-    .fill = Streams::fill,
-    .stream_create = Streams::stream_create,
-    .stream_destroy = Streams::stream_destroy,
-    .stream_synchronize = Streams::stream_synchronize,
-    .stream_wait_event = Streams::stream_wait_event,
-    .begin_capture = Streams::begin_capture,
-    .end_capture = Streams::end_capture,
-    .graph_launch = Streams::graph_launch,
-    .graph_destroy = Streams::graph_destroy,
-    .event_create = Streams::event_create,
-    .event_destroy = Streams::event_destroy,
-    .event_record = Streams::event_record,
-    .event_synchronize = Streams::event_synchronize,
-    .event_elapsed = Streams::event_elapsed,
-    .launch_counters = launch_counters,
-    .device_plans = true,
-    .weight_bytes = weight_bytes,
-    .linear_workspace = linear_workspace,
-    .attention_workspace = attention_workspace,
-    .sampling_workspace = sampling_workspace,
-    .require_attention = require_attention,
-    .pack_weight = pack_weight,
-    .linear = run<&GpuOperators::linear>,
-    .attention = run<&GpuOperators::attention>,
-    .kv_append = run<&GpuOperators::kv_append>,
-    .embedding = run<&GpuOperators::embedding>,
-    .rms_norm = run<&GpuOperators::rms_norm>,
-    .rope = run<&GpuOperators::rope>,
-    .silu_gate = run<&GpuOperators::silu_gate>,
-    .sampling = run<&GpuOperators::sampling>,
-};
+constexpr BackendTable make_table() {
+    BackendTable table = Streams::table();
+    table.kind = ADZE_BACKEND_SIM;
+    table.device_count = device_count;
+    table.has_usable_device = [] { return true; };
+    table.device_info = device_info;
+    table.context_create = context_create;
+    table.context_destroy = context_destroy;
+    table.context_info = context_info;
+    table.allocate = allocate;
+    table.release = release;
+    table.launch_counters = launch_counters;
+    table.device_plans = true;
+    table.weight_bytes = weight_bytes;
+    table.linear_workspace = linear_workspace;
+    table.attention_workspace = attention_workspace;
+    table.sampling_workspace = sampling_workspace;
+    table.require_attention = require_attention;
+    table.pack_weight = pack_weight;
+    table.linear = run<&GpuOperators::linear>;
+    table.attention = run<&GpuOperators::attention>;
+    table.kv_append = run<&GpuOperators::kv_append>;
+    table.embedding = run<&GpuOperators::embedding>;
+    table.rms_norm = run<&GpuOperators::rms_norm>;
+    table.rope = run<&GpuOperators::rope>;
+    table.silu_gate = run<&GpuOperators::silu_gate>;
+    table.sampling = run<&GpuOperators::sampling>;
+    return table;
+}
+
+constexpr BackendTable kTable = make_table();
 
 const BackendTable* open(const HostServices& services) {
     set_host(services);

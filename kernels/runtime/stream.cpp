@@ -26,6 +26,7 @@ adze_status adze_stream_adopt(adze_context* context, void* native_stream, adze_s
         require_pointer(native_stream, "native_stream");
         auto made = std::make_unique<adze_stream>(context);
         made->device = context->backend->stream_create(context->device, native_stream);
+        made->adopted = true;
         *stream = made.release();
     });
 }
@@ -33,7 +34,7 @@ adze_status adze_stream_adopt(adze_context* context, void* native_stream, adze_s
 adze_status adze_stream_destroy(adze_stream* stream) {
     return guarded(__func__, [&] {
         if (stream == nullptr) return;
-        require_not_capturing(*stream);
+        if (!stream->adopted) require_not_capturing(*stream);
         delete stream;
     });
 }
@@ -104,7 +105,6 @@ adze_status adze_stream_begin_capture(adze_stream* stream) {
         require_pointer(stream, "stream");
         require_not_capturing(*stream);
         stream->backend().begin_capture(stream->device);
-        stream->capturing = true;
     });
 }
 
@@ -113,9 +113,8 @@ adze_status adze_stream_end_capture(adze_stream* stream, adze_graph** graph) {
         require_pointer(graph, "graph");
         *graph = nullptr;
         require_pointer(stream, "stream");
-        if (!stream->capturing) fail(ADZE_ERROR_INVALID_STATE, "the stream is not capturing");
+        if (!stream->is_capturing()) fail(ADZE_ERROR_INVALID_STATE, "the stream is not capturing");
         auto made = std::make_unique<adze_graph>(stream->context);
-        stream->capturing = false;
         made->device = stream->backend().end_capture(stream->device);
         *graph = made.release();
     });

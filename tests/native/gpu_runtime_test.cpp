@@ -1,9 +1,12 @@
 // The runtime of the GPU backends that are here, the simulator among them: devices, memory, streams, counters, and how
 // they refuse. What is the same on every backend is in runtime_test.cpp.
+#include <dlfcn.h>
+
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <thread>
 
 #include "kit/machine.h"
 #include "kit/refusal.h"
@@ -212,6 +215,30 @@ TEST_P(GpuRuntime, OnlyTheSimulatorCounts) {
     EXPECT_EQ(std::memcmp(&before, &launch, sizeof launch), 0);
 }
 
+TEST_P(GpuRuntime, CountersFillWhatTheCallerKnows) {
+    if (!on_sim()) GTEST_SKIP() << "of the simulator";
+    const float source = 1;
+    const adze_weight_desc desc{sizeof desc, ADZE_DTYPE_F32, &source, 1, 1, 0};
+    const Weight weight = kit::make<Weight>([&](adze_weight** out) { return adze_weight_create(context, &desc, out); });
+    adze_sim_launch full{};
+    full.struct_size = sizeof full;
+    ADZE_ASSERT_OK(adze_sim_counters(context, 0, &full));
+    EXPECT_GT(full.global_write_bytes, 0u);
+    // Callers of an older header, of this one, and of newer ones: nothing is written behind their end.
+    for (uint32_t size = 8; size <= sizeof full + 64; size += 8) {
+        SCOPED_TRACE(size);
+        const kit::AtEdge<adze_sim_launch> caller(full, size, std::byte{0xee});
+        auto* launch = const_cast<adze_sim_launch*>(caller.get());
+        std::memset(reinterpret_cast<std::byte*>(launch) + sizeof size, 0xee, size - sizeof size);
+        ADZE_ASSERT_OK(adze_sim_counters(context, 0, launch));
+        adze_sim_launch expected = full;
+        expected.struct_size = size;
+        const size_t known = std::min<size_t>(size, sizeof full);
+        EXPECT_EQ(std::memcmp(launch, &expected, known), 0);
+        for (size_t i = known; i < size; ++i) EXPECT_EQ(reinterpret_cast<std::byte*>(launch)[i], std::byte{0}) << i;
+    }
+}
+
 TEST_P(GpuRuntime, CountersCheckTheirArguments) {
     if (!on_sim()) GTEST_SKIP() << "of the simulator";
     adze_sim_launch launch{};
@@ -222,6 +249,68 @@ TEST_P(GpuRuntime, CountersCheckTheirArguments) {
     EXPECT_TRUE(invalid(adze_sim_counters(context, 256, &launch), "adze_sim_counters", "back", "256"));
     launch.struct_size = 3;
     EXPECT_TRUE(invalid(adze_sim_counters(context, 0, &launch), "adze_sim_counters", "struct_size", "3"));
+}
+
+/// What a program that uses CUDA's driver does beside adze; the calls as cuda.h declares them, all return 0.
+class CudaCaller {
+public:
+    template <class... Arguments>
+    void call(const char* name, Arguments... arguments) {
+        auto* function = reinterpret_cast<int (*)(Arguments...)>(dlsym(library_, name));
+        ASSERT_NE(function, nullptr) << name;
+        EXPECT_EQ(function(arguments...), 0) << name;
+    }
+    void* current_context() {
+        void* context = nullptr;
+        call("cuCtxGetCurrent", &context);
+        return context;
+    }
+
+private:
+    void* library_ = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+};
+
+TEST_P(GpuRuntime, AThreadWithoutAContextIsLeftWithoutOne) {
+    if (GetParam().backend != ADZE_BACKEND_CUDA) GTEST_SKIP() << "of CUDA";
+    std::thread([&] {
+        const Buffer memory = buffer(64);
+        ADZE_EXPECT_OK(adze_buffer_fill(memory, 0, 0, 64, stream));
+        ADZE_EXPECT_OK(adze_stream_synchronize(stream));
+        EXPECT_EQ(CudaCaller().current_context(), nullptr);
+    }).join();
+}
+
+// In the mode in which CUDA forbids most: whatever takes or frees memory invalidates the capture.
+TEST_P(GpuRuntime, AStreamsOwnerMayCapture) {
+    if (GetParam().backend != ADZE_BACKEND_CUDA) GTEST_SKIP() << "of CUDA";
+    CudaCaller cuda;
+    int device = 0;
+    void *primary = nullptr, *native = nullptr, *graph = nullptr, *popped = nullptr;
+    cuda.call("cuDeviceGet", &device, int{GetParam().device});
+    cuda.call("cuDevicePrimaryCtxRetain", &primary, device);
+    cuda.call("cuCtxPushCurrent_v2", primary);
+    constexpr unsigned kNonBlocking = 1;
+    constexpr int kGlobal = 0;
+    cuda.call("cuStreamCreate", &native, kNonBlocking);
+    kit::Stream adopted =
+        kit::make<kit::Stream>([&](adze_stream** out) { return adze_stream_adopt(context, native, out); });
+    const Buffer memory = buffer(64);
+    cuda.call("cuStreamBeginCapture_v2", native, kGlobal);
+    ADZE_EXPECT_OK(adze_buffer_fill(memory, 0, 0, 64, adopted));
+    EXPECT_TRUE(
+        refused(adze_stream_synchronize(adopted), ADZE_ERROR_INVALID_STATE, "adze_stream_synchronize", "stream"));
+    ADZE_EXPECT_OK(adze_buffer_destroy(buffer(1 << 20).release()));
+    const float source = 1;
+    const adze_weight_desc desc{sizeof desc, ADZE_DTYPE_F32, &source, 1, 1, 0};
+    const Weight weight = kit::make<Weight>([&](adze_weight** out) { return adze_weight_create(context, &desc, out); });
+    cuda.call("cuStreamEndCapture", native, &graph);
+    EXPECT_NE(graph, nullptr);
+    EXPECT_EQ(cuda.current_context(), primary);
+    ADZE_EXPECT_OK(adze_stream_synchronize(adopted));
+    ADZE_EXPECT_OK(adze_stream_destroy(adopted.release()));
+    cuda.call("cuGraphDestroy", graph);
+    cuda.call("cuStreamDestroy_v2", native);
+    cuda.call("cuCtxPopCurrent_v2", &popped);
 }
 
 TEST_P(GpuRuntime, OnlyGpusHaveNativeStreams) {

@@ -185,6 +185,26 @@ TEST_P(Graph, CapturedAttentionWantsRoomForTheCapacities) {
     ADZE_EXPECT_OK(adze_graph_destroy(raw));
 }
 
+TEST_P(Graph, WhatALaunchRefusesIsRefusedWhenCaptured) {
+    if (on_cpu()) GTEST_SKIP() << "of GPU kernels and their grids";
+    kit::AttentionCase c{.sequences = {{1, 16}}, .shape = {2, 1, 64, 64}, .extra_rows = 0};
+    kit::AttentionCall call(context, stream, c, random, kit::normal(random));
+    adze_attention_desc attention = call.desc();
+    attention.k.dtype = attention.v.dtype = ADZE_DTYPE_F32;
+    // Far more blocks than a grid has; nothing is there, and nothing is touched.
+    constexpr int64_t kRows = int64_t{1} << 31, kColumns = 131072;
+    const adze_tensor x{reinterpret_cast<void*>(int64_t{1} << 48), kRows, kColumns, kColumns, ADZE_DTYPE_F16, 0};
+    const Tensor weight(ADZE_DTYPE_F16, 1, kColumns);
+    const adze_rms_norm_desc norm{sizeof norm, 1e-5f, x, weight.view(), {}, x};
+    const kit::Graph graph = capture([&] {
+        EXPECT_TRUE(refused(adze_attention_run(stream, &attention), ADZE_ERROR_NOT_SUPPORTED, "adze_attention_run",
+                            "k.dtype", "f32"));
+        EXPECT_TRUE(
+            refused(adze_rms_norm_run(stream, &norm), ADZE_ERROR_NOT_SUPPORTED, "adze_rms_norm_run", "a grid of"));
+    });
+    launch(graph);  // empty
+}
+
 TEST_P(Graph, WrongStates) {
     constexpr adze_status kState = ADZE_ERROR_INVALID_STATE;
     adze_graph* raw = nullptr;

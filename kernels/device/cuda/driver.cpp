@@ -46,7 +46,19 @@ CudaDriver load() {
     const DriverLibrary library;
     CudaDriver driver{};
     library.find(driver.get_error_name, "cuGetErrorName", 6000);
+    library.find(driver.device_get, "cuDeviceGet", 2000);
+    library.find(driver.device_primary_ctx_retain, "cuDevicePrimaryCtxRetain", 7000);
+    library.find(driver.ctx_get_current, "cuCtxGetCurrent", 4000);
+    library.find(driver.ctx_set_current, "cuCtxSetCurrent", 4000);
     library.find(driver.tensor_map_encode_tiled, "cuTensorMapEncodeTiled", 12000);
+    library.find(driver.mem_get_allocation_granularity, "cuMemGetAllocationGranularity", 10020);
+    library.find(driver.mem_address_reserve, "cuMemAddressReserve", 10020);
+    library.find(driver.mem_address_free, "cuMemAddressFree", 10020);
+    library.find(driver.mem_create, "cuMemCreate", 10020);
+    library.find(driver.mem_release, "cuMemRelease", 10020);
+    library.find(driver.mem_map, "cuMemMap", 10020);
+    library.find(driver.mem_unmap, "cuMemUnmap", 10020);
+    library.find(driver.mem_set_access, "cuMemSetAccess", 10020);
     return driver;
 }
 

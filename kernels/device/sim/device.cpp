@@ -63,29 +63,32 @@ SimContext::SimContext(const SimDevice& device, int threads)
       pool_(available_threads(threads)),
       blocks_(static_cast<size_t>(pool_.threads())) {}
 
-void SimContext::run(const LaunchConfig& config, void (*body)(const void*), const void* params) {
-    const SimDevice& d = device_;
+void SimContext::require_launch(const LaunchConfig& config) const {
     if (config.grid[0] > INT32_MAX || config.grid[1] > 65535 || config.grid[2] > 65535) {
         adze::fail(ADZE_ERROR_NOT_SUPPORTED,
                    "kernel %s: a grid of %lld x %lld x %lld blocks; allowed is 2147483647 x 65535 x 65535",
                    config.kernel, static_cast<long long>(config.grid[0]), static_cast<long long>(config.grid[1]),
                    static_cast<long long>(config.grid[2]));
     }
-    if (config.shared_bytes > d.shared_limit) {
+    if (config.shared_bytes > device_.shared_limit) {
         adze::fail(ADZE_ERROR_NOT_SUPPORTED, "kernel %s needs %lld bytes of shared memory; %s has %lld a block",
-                   config.kernel, static_cast<long long>(config.shared_bytes), d.name,
-                   static_cast<long long>(d.shared_limit));
+                   config.kernel, static_cast<long long>(config.shared_bytes), device_.name,
+                   static_cast<long long>(device_.shared_limit));
     }
+}
+
+void SimContext::run(const Launch& launch) {
+    const LaunchConfig& config = launch.config;
     GridRun run;
     run.kernel = config.kernel;
-    run.device = d.name;
+    run.device = device_.name;
     for (int i = 0; i < 3; ++i) run.grid[i] = static_cast<uint32_t>(config.grid[i]);
     run.block_threads = config.block_threads;
-    run.warp_size = d.warp_size;
+    run.warp_size = device_.warp_size;
     run.shared_bytes = static_cast<uint32_t>(config.shared_bytes);
     run.overlaps = config.overlaps;
-    run.body = body;
-    run.params = params;
+    run.body = launch.body;
+    run.params = launch.params.get();
     run.options = options;
 
     std::atomic<int64_t> next{0};
@@ -178,8 +181,7 @@ namespace adze {
 
 TensorMap make_tensor_map(LaunchStream& stream, const TensorMapDesc& desc) {
     require_tensor_map(desc);
-    if (stream.arch() != Arch::kSm90a)
-        fail(ADZE_ERROR_NOT_SUPPORTED, "%s has no bulk copies", stream.context().device().name);
+    if (stream.arch() != Arch::kSm90a) fail(ADZE_ERROR_NOT_SUPPORTED, "%s has no bulk copies", stream.device().name);
     TensorMap map{};
     static_assert(sizeof desc <= sizeof map);
     std::memcpy(&map, &desc, sizeof desc);

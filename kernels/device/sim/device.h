@@ -35,6 +35,13 @@ struct LaunchConfig {
     bool overlaps;
 };
 
+// A launch with a copy of its parameters.
+struct Launch {
+    LaunchConfig config;
+    void (*body)(const void* params);
+    std::shared_ptr<const void> params;
+};
+
 struct LaunchRecord {
     const char* kernel;
     int64_t grid[3];
@@ -52,11 +59,12 @@ public:
     const SimDevice& device() const { return device_; }
     // NULL when there were fewer launches; 0 is the latest.
     const LaunchRecord* record(size_t back) const { return back < records_.size() ? &records_[back] : nullptr; }
-    // Runs a grid; fails with ADZE_ERROR_DEVICE and the first error of its threads.
-    void run(const LaunchConfig& config, void (*body)(const void* params), const void* params);
+    // Fails with ADZE_ERROR_NOT_SUPPORTED where the device has not what a launch asks for.
+    void require_launch(const LaunchConfig& config) const;
+    // Runs a grid that the device can run; fails with ADZE_ERROR_DEVICE and the first error of its threads.
+    void run(const Launch& launch);
 
-    bool replaying = false;  // a graph is being launched
-    Options options;         // from ADZE_SIM_TURNS and ADZE_SIM_RESIDENT at first
+    Options options;  // from ADZE_SIM_TURNS and ADZE_SIM_RESIDENT at first
 
 private:
     void work(GridRun& run, std::atomic<int64_t>& next, int64_t blocks, int worker, Counters& counters);
@@ -81,16 +89,29 @@ namespace adze {
 
 class LaunchStream {
 public:
+    // Launches run at once.
     explicit LaunchStream(sim::SimContext& context) : context_(context) {}
+    // Launches are checked and collected.
+    LaunchStream(sim::SimContext& context, std::vector<sim::Launch>& collected, bool capturing)
+        : context_(context), collected_(&collected), capturing_(capturing) {}
     Arch arch() const { return context_.device().arch; }
     int num_processors() const { return context_.device().num_processors; }
     int64_t shared_limit() const { return context_.device().shared_limit; }
-    // Graphs run the launch code again; it is to ask for what a captured launch would.
-    bool capturing() const { return context_.replaying; }
-    sim::SimContext& context() { return context_; }
+    bool capturing() const { return capturing_; }
+    const sim::SimDevice& device() const { return context_.device(); }
+    void launch(const sim::Launch& launch) {
+        context_.require_launch(launch.config);
+        if (collected_ != nullptr) {
+            collected_->push_back(launch);
+        } else {
+            context_.run(launch);
+        }
+    }
 
 private:
     sim::SimContext& context_;
+    std::vector<sim::Launch>* collected_ = nullptr;
+    bool capturing_ = false;
 };
 
 }  // namespace adze

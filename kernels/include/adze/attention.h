@@ -63,16 +63,21 @@ typedef struct adze_attention_batch {
     const int32_t* kv_last_page_len; /**< [num_sequences], 1 to page_size; 0 where the sequence has no page */
 } adze_attention_batch;
 
+/** Takes memory for every batch within the capacities, and waits on a GPU until it is ready. The plan's batch is empty
+ *  until the first update. NOT_SUPPORTED when the backend has no kernel for the head dims. */
 ADZE_API adze_status adze_attention_plan_create(adze_context* context, const adze_attention_plan_desc* desc,
                                                 adze_attention_plan** plan);
+/** A graph that names the plan must not be launched any more. */
 ADZE_API adze_status adze_attention_plan_destroy(adze_attention_plan* plan);
 
 /** Takes over a new batch for the runs that are put on `stream` after it, in graphs too; a run on another stream
- * follows it only after an event recorded here. Allocates nothing. Not capturable. */
+ * follows it only after an event recorded here. Allocates nothing; on a GPU it may wait for what was put on `stream`
+ * before. INVALID_STATE on a capturing stream. */
 ADZE_API adze_status adze_attention_plan_update(adze_attention_plan* plan, const adze_attention_batch* batch,
                                                 adze_stream* stream);
 
-/** Workspace of adze_attention_run() for every batch within the plan's capacities. */
+/** Bytes of workspace of adze_attention_run() for every batch within the plan's capacities. Host arithmetic. Runs that
+ *  may overlap need one each. */
 ADZE_API adze_status adze_attention_workspace_size(const adze_attention_plan* plan, uint64_t* bytes);
 
 /** o = softmax(softmax_scale * q k^T + mask) v, per query head; query head h reads KV head h / (num_q_heads /
@@ -94,7 +99,9 @@ typedef struct adze_attention_desc {
     uint64_t workspace_bytes; /**< >= adze_attention_workspace_size() */
 } adze_attention_desc;
 
-/** In a capture, where batches come later, q, o, lse and kv_indices must be large enough for the plan's capacities. */
+/** Runs the plan's batch as of the last update. In a capture, where batches come later, q, o, lse and kv_indices must be
+ *  large enough for the plan's capacities. A page id outside the cache is INVALID_ARGUMENT on cpu and sim; a GPU does not
+ *  check them. */
 ADZE_API adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* desc);
 
 /** Stores the keys and values of a batch's query tokens at their positions in the cache, rounded to the cache's dtype

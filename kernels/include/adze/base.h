@@ -52,7 +52,7 @@ typedef enum adze_status ADZE_AS_INT32 {
     ADZE_ERROR_OUT_OF_MEMORY = 4,
     /** The call does not fit the object's state, such as ending a capture that was never begun. */
     ADZE_ERROR_INVALID_STATE = 5,
-    /** The device or its driver reported a failure. */
+    /** The device or its driver reported a failure: on a GPU perhaps of work that an earlier call put on a stream. */
     ADZE_ERROR_DEVICE = 6,
     /** A defect of Adze. */
     ADZE_ERROR_INTERNAL = 7

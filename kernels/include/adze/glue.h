@@ -67,7 +67,7 @@ typedef struct adze_rope_frequencies_desc {
     double high_freq_factor; /**< > low_freq_factor; LLAMA3 */
     double original_context; /**< tokens, > 0; LLAMA3 */
 } adze_rope_frequencies_desc;
-/** Writes rotary_dim / 2 values to host memory. */
+/** Writes rotary_dim / 2 values to host memory. Host arithmetic: no context, no stream, any thread. */
 ADZE_API adze_status adze_rope_frequencies(const adze_rope_frequencies_desc* desc, float* inv_freq);
 
 /** y = silu(gate) * up, silu(z) = z / (1 + exp(-z)) (SwiGLU, arXiv 2002.05202). y may be gate or up. */

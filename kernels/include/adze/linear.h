@@ -20,10 +20,12 @@ typedef struct adze_weight_desc {
     int64_t row_stride; /**< elements, >= columns; 0 = columns */
 } adze_weight_desc;
 
-/** Packs a copy of a weight; the copy takes adze_weight_bytes() of device memory. */
+/** Packs a copy of a weight, and waits on a GPU until it is done; the copy takes adze_weight_bytes() of device memory, and
+ *  packing at most as much again. OUT_OF_MEMORY when there is not so much. */
 ADZE_API adze_status adze_weight_create(adze_context* context, const adze_weight_desc* desc, adze_weight** weight);
+/** A graph that names the weight must not be launched any more. */
 ADZE_API adze_status adze_weight_destroy(adze_weight* weight);
-/** Device memory that the packed weight takes. */
+/** Bytes of device memory that the packed weight takes; 0 for NULL. */
 ADZE_API uint64_t adze_weight_bytes(const adze_weight* weight);
 
 /** y[m, n] = sum_k x[m, k] * w[n, k] + bias[n], accumulated in f32, rounded once to y's dtype.
@@ -40,8 +42,8 @@ typedef struct adze_linear_desc {
     uint64_t workspace_bytes;  /**< >= adze_linear_workspace_size() */
 } adze_linear_desc;
 
-/** Workspace that adze_linear_run() needs for this weight and up to `rows` (M) rows of x, of any dtype. Grows with M.
- */
+/** Bytes of workspace that adze_linear_run() needs for this weight and up to `rows` (M) rows of x, of any dtype. Grows
+ *  with M. Host arithmetic. Runs that may overlap need one each. */
 ADZE_API adze_status adze_linear_workspace_size(const adze_weight* weight, int64_t rows, uint64_t* bytes);
 ADZE_API adze_status adze_linear_run(adze_stream* stream, const adze_linear_desc* desc);
 

@@ -1,7 +1,8 @@
 /* Adze: contexts, buffers, streams, events and graphs.
  *
  * Ownership: objects are created and destroyed in pairs. A context outlives everything made from it; destroying it
- * first is INVALID_STATE and leaves it alive. Destroying NULL does nothing.
+ * first is INVALID_STATE and leaves it alive. Destroying NULL does nothing. A create function that fails sets its result
+ * to NULL. A destroy function may report DEVICE, of the device's earlier work; what it was given is gone all the same.
  *
  * Threads: a context and its weights may be used from any number of threads; on the cpu and sim backends the work is
  * serialised. A buffer, stream, event, graph or plan belongs to one thread at a time, and launching a graph uses the
@@ -10,6 +11,18 @@
  * Streams: a call that takes a stream is ordered after what was put on that stream before. On a GPU it returns early;
  * memory that such a call names must stay valid until the stream has passed it. On cpu and sim the work is done when
  * the call returns.
+ *
+ * Waiting: on a GPU these wait: destroying a buffer that is not adopted, a weight or a plan, for all that the device was
+ * given before; creating a weight or a plan, for its own copy; adze_stream_synchronize(), adze_event_synchronize(); and
+ * what copies between the device and memory that the caller has not pinned (adze_buffer_write(), adze_buffer_read(),
+ * adze_attention_plan_update()) may wait for what was put on its stream before. Nothing else waits.
+ *
+ * Memory: creating a buffer, a weight or a plan takes device memory, and every create function and
+ * adze_stream_end_capture() host memory; a capture takes some for what it records. The operators' run calls, plan updates
+ * and graph launches take none, but for the simulator, which takes host memory as it likes.
+ *
+ * Captures: what is put on a capturing stream is recorded (adze_stream_begin_capture()). Calls without a stream are
+ * never recorded and may be made while any stream captures, also one that another library put into capture.
  */
 #ifndef ADZE_RUNTIME_H_
 #define ADZE_RUNTIME_H_
@@ -82,25 +95,29 @@ ADZE_API adze_status adze_device_info_get(adze_backend backend, int32_t device, 
 /** Makes a context for one device. `desc` NULL means all defaults. UNAVAILABLE when the backend is not built, its
  * plug-in is not found, there is no such device, or no code was built for it. */
 ADZE_API adze_status adze_context_create(const adze_context_desc* desc, adze_context** context);
+/** INVALID_STATE while objects made from it are left. */
 ADZE_API adze_status adze_context_destroy(adze_context* context);
 
 /** What the context runs on, AUTO resolved: same fields as adze_device_info_get(). */
 ADZE_API adze_status adze_context_info(const adze_context* context, adze_device_info* info);
 
-/** Device memory of `bytes` (0 is legal), aligned to 256 bytes, contents undefined. */
+/** Device memory of `bytes` (0 is legal), aligned to 256 bytes, contents undefined. OUT_OF_MEMORY when there is not so
+ * much. */
 ADZE_API adze_status adze_buffer_create(adze_context* context, uint64_t bytes, adze_buffer** buffer);
 /** A view of device memory that the caller owns and keeps alive; destroying the buffer leaves the memory alone. */
 ADZE_API adze_status adze_buffer_adopt(adze_context* context, void* data, uint64_t bytes, adze_buffer** buffer);
+/** Gives the memory back unless it is adopted. A graph that names it must not be launched any more. */
 ADZE_API adze_status adze_buffer_destroy(adze_buffer* buffer);
 /** The buffer's device address; NULL for NULL or an empty buffer. */
 ADZE_API void* adze_buffer_data(const adze_buffer* buffer);
+/** The buffer's size; 0 for NULL. */
 ADZE_API uint64_t adze_buffer_bytes(const adze_buffer* buffer);
 
-/** Host to device. `source` is read before the stream passes the call: keep it valid until then. Offsets and sizes in
- * bytes. */
+/** Host to device. `source` is read before the stream passes the call: keep it valid until then, and in a capture for as
+ * long as the graph is launched. Offsets and sizes in bytes. */
 ADZE_API adze_status adze_buffer_write(adze_buffer* buffer, uint64_t offset, const void* source, uint64_t bytes,
                                        adze_stream* stream);
-/** Device to host. `destination` is written before the stream passes the call. */
+/** Device to host. `destination` is written before the stream passes the call: keep it valid until then, likewise. */
 ADZE_API adze_status adze_buffer_read(const adze_buffer* buffer, uint64_t offset, void* destination, uint64_t bytes,
                                       adze_stream* stream);
 /** Device to device, of one context. The ranges may not overlap. */
@@ -110,19 +127,24 @@ ADZE_API adze_status adze_buffer_copy(adze_buffer* destination, uint64_t destina
 ADZE_API adze_status adze_buffer_fill(adze_buffer* buffer, uint64_t offset, uint8_t value, uint64_t bytes,
                                       adze_stream* stream);
 
+/** A stream of its own: not ordered with any other, the GPU's default stream included. */
 ADZE_API adze_status adze_stream_create(adze_context* context, adze_stream** stream);
-/** Uses a native stream (CUstream, hipStream_t) that the caller owns and keeps alive; the default stream is its handle,
- *  such as cudaStreamLegacy, not NULL. NOT_SUPPORTED on cpu and sim. */
+/** Uses a native stream (CUstream, hipStream_t) of the context's device that the caller owns and keeps alive; the default
+ *  stream is its handle, such as cudaStreamLegacy, not NULL. Its owner may put it into capture, too: all that is said of
+ *  capturing streams holds, and what the captured calls name must stay valid for as long as the owner's graph is
+ *  launched. NOT_SUPPORTED on cpu and sim. */
 ADZE_API adze_status adze_stream_adopt(adze_context* context, void* native_stream, adze_stream** stream);
-/** INVALID_STATE while a capture is under way on the stream. */
+/** What was put on the stream is still done. INVALID_STATE while a capture is under way, unless the stream is adopted:
+ * then the native stream and its capture stay as they are. */
 ADZE_API adze_status adze_stream_destroy(adze_stream* stream);
-/** Returns when all that was put on the stream is done. */
+/** Returns when all that was put on the stream is done. DEVICE when some of it failed. */
 ADZE_API adze_status adze_stream_synchronize(adze_stream* stream);
-/** What is put on `stream` from now on runs after `event` as last recorded. */
+/** What is put on `stream` from now on runs after `event` as last recorded; at once if it was never recorded. */
 ADZE_API adze_status adze_stream_wait_event(adze_stream* stream, adze_event* event);
 
 ADZE_API adze_status adze_event_create(adze_context* context, adze_event** event);
 ADZE_API adze_status adze_event_destroy(adze_event* event);
+/** The event happens when the stream has done what was put on it before; the record before is forgotten. */
 ADZE_API adze_status adze_event_record(adze_event* event, adze_stream* stream);
 /** Returns when the work before the last record is done; at once if it was never recorded. */
 ADZE_API adze_status adze_event_synchronize(adze_event* event);
@@ -130,15 +152,19 @@ ADZE_API adze_status adze_event_synchronize(adze_event* event);
  */
 ADZE_API adze_status adze_event_elapsed(adze_event* start, adze_event* end, double* microseconds);
 
-/** From here to the end of the capture, calls on the stream are checked and recorded, not run; events are recorded and
- *  waited for when the graph runs. What the calls name (tensors, plans, weights, workspaces, events) must stay valid
+/** From here to the end of the capture, calls on the stream are checked and recorded, not run: what a call refuses, it
+ *  refuses now, but for indices in device memory. Events are recorded and waited for when the graph runs. What the calls name (tensors, plans, weights, workspaces, events) must stay valid
  * for as long as the graph is launched; a plan may be updated in between, and the next launch follows it. Calls that
  * wait on the host, plan updates and graph launches are INVALID_STATE on a capturing stream. */
 ADZE_API adze_status adze_stream_begin_capture(adze_stream* stream);
+/** Ends the capture that is under way on the stream, whoever began it; INVALID_STATE without one. Fails with what the
+ *  driver says of a capture that something made invalid; the stream captures no longer then. */
 ADZE_API adze_status adze_stream_end_capture(adze_stream* stream, adze_graph** graph);
-/** Indices in device memory are checked on cpu and sim when the graph reaches them: a launch that fails with
+/** Puts what was recorded on any stream of the context. Launches of one graph must not overlap: put them on one stream, or
+ *  order their streams by events. Indices in device memory are checked on cpu and sim when the graph reaches them: a launch that fails with
  *  INVALID_ARGUMENT has run the calls before. */
 ADZE_API adze_status adze_graph_launch(adze_graph* graph, adze_stream* stream);
+/** Launches that are under way still end. */
 ADZE_API adze_status adze_graph_destroy(adze_graph* graph);
 
 #ifdef __cplusplus

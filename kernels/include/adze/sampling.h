@@ -42,6 +42,8 @@ typedef struct adze_sampling_desc {
     uint64_t workspace_bytes; /**< >= adze_sampling_workspace_size() */
 } adze_sampling_desc;
 
+/** Bytes of workspace that adze_sampling_run() needs for up to `rows` (B) rows of `vocabulary` (V) logits. Host
+ *  arithmetic. Runs that may overlap need one each. */
 ADZE_API adze_status adze_sampling_workspace_size(const adze_context* context, int64_t rows, int64_t vocabulary,
                                                   uint64_t* bytes);
 ADZE_API adze_status adze_sampling_run(adze_stream* stream, const adze_sampling_desc* desc);

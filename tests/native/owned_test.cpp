@@ -1,0 +1,146 @@
+// Streams whose owner captures, and devices that complain when memory goes: on the device of owned_plugin.cpp.
+#include "kit/machine.h"
+#include "kit/refusal.h"
+#include "owned_plugin.h"
+
+namespace {
+
+using kit::invalid;
+using kit::refused;
+
+class Owned : public testing::Test {
+protected:
+    explicit Owned(int32_t device = 0) : context(kit::make_context({ADZE_CPU_ISA_AUTO, 0, ADZE_BACKEND_SIM, device})) {}
+
+    kit::Plan make_plan() {
+        adze_attention_plan_desc desc{};
+        desc.struct_size = sizeof desc;
+        desc.num_q_heads = desc.num_kv_heads = 1;
+        desc.head_dim_qk = desc.head_dim_v = 64;
+        desc.page_size = 16;
+        desc.max_sequences = 1;
+        desc.max_q_tokens = desc.max_kv_pages = 4;
+        return kit::make<kit::Plan>(
+            [&](adze_attention_plan** out) { return adze_attention_plan_create(context, &desc, out); });
+    }
+
+    kit::Context context;
+};
+
+/// A stream that another library owns, and a plan for up to 4 tokens and pages whose batch has 1 of each.
+class OwnedStreams : public Owned {
+protected:
+    OwnedStreams() {
+        stream = kit::make<kit::Stream>([&](adze_stream** out) { return adze_stream_adopt(context, &native, out); });
+        plan = make_plan();
+        ADZE_EXPECT_OK(update());
+    }
+
+    adze_status update() {
+        const int32_t indptr[] = {0, 1}, last = 1;
+        const adze_attention_batch batch{sizeof batch, 1, indptr, indptr, &last};
+        return adze_attention_plan_update(plan, &batch, stream);
+    }
+    adze_tensor tensor(int64_t rows, int64_t columns, adze_dtype dtype = ADZE_DTYPE_F32) {
+        return {memory, rows, columns, columns, dtype, 0};
+    }
+    adze_status attend(int64_t tokens, int64_t pages) {
+        adze_attention_desc desc{};
+        desc.struct_size = sizeof desc;
+        desc.plan = plan;
+        desc.q = tensor(tokens, 64);
+        desc.o = {memory + 256, tokens, 64, 64, ADZE_DTYPE_F32, 0};
+        desc.kv_indices = {memory + 512, 1, pages, pages, ADZE_DTYPE_I32, 0};
+        desc.k = desc.v = {memory + 768, 1, 1024, 64, 64, nullptr, 0, 0, 0, ADZE_DTYPE_F32, 0};
+        return adze_attention_run(stream, &desc);
+    }
+    adze_status append(int64_t tokens, int64_t pages) {
+        adze_kv_append_desc desc{};
+        desc.struct_size = sizeof desc;
+        desc.plan = plan;
+        desc.k = desc.v = tensor(tokens, 64);
+        desc.kv_indices = tensor(1, pages, ADZE_DTYPE_I32);
+        desc.k_cache = desc.v_cache = {memory, 1, 1024, 64, 64, nullptr, 0, 0, 0, ADZE_DTYPE_F32, 0};
+        return adze_kv_append_run(stream, &desc);
+    }
+
+    OwnedStream native{};
+    kit::Stream stream;
+    kit::Plan plan;
+    float memory[2048];  // never read
+};
+
+TEST_F(OwnedStreams, ACapturedCallWantsRoomForTheCapacities) {
+    ADZE_EXPECT_OK(attend(1, 1));
+    ADZE_EXPECT_OK(append(1, 1));
+    native.capturing = true;
+    const int calls = native.calls;
+    EXPECT_TRUE(invalid(attend(1, 4), "adze_attention_run", "q.rows", "1"));
+    EXPECT_TRUE(invalid(attend(4, 1), "adze_attention_run", "kv_indices.columns", "1"));
+    EXPECT_TRUE(invalid(append(1, 4), "adze_kv_append_run", "k.rows", "1"));
+    EXPECT_TRUE(invalid(append(4, 1), "adze_kv_append_run", "kv_indices.columns", "1"));
+    EXPECT_EQ(native.calls, calls);
+    ADZE_EXPECT_OK(attend(4, 4));
+    ADZE_EXPECT_OK(append(4, 4));
+    EXPECT_EQ(native.calls, calls + 2);
+}
+
+TEST_F(OwnedStreams, WhatCannotBeCapturedIsRefused) {
+    constexpr adze_status kState = ADZE_ERROR_INVALID_STATE;
+    ADZE_ASSERT_OK(adze_stream_begin_capture(stream));
+    const kit::Graph graph =
+        kit::make<kit::Graph>([&](adze_graph** out) { return adze_stream_end_capture(stream, out); });
+    native.capturing = true;
+    const int calls = native.calls;
+    EXPECT_TRUE(refused(update(), kState, "adze_attention_plan_update", "stream"));
+    EXPECT_TRUE(refused(adze_stream_synchronize(stream), kState, "adze_stream_synchronize", "stream"));
+    EXPECT_TRUE(refused(adze_graph_launch(graph, stream), kState, "adze_graph_launch", "stream"));
+    EXPECT_TRUE(refused(adze_stream_begin_capture(stream), kState, "adze_stream_begin_capture", "stream"));
+    EXPECT_EQ(native.calls, calls);
+    native.capturing = false;
+    ADZE_EXPECT_OK(update());
+    ADZE_EXPECT_OK(adze_stream_synchronize(stream));
+    ADZE_EXPECT_OK(adze_graph_launch(graph, stream));
+}
+
+TEST_F(OwnedStreams, TheOwnersEndOfACaptureIsSeen) {
+    ADZE_ASSERT_OK(adze_stream_begin_capture(stream));
+    native.capturing = false;
+    adze_graph* none = nullptr;
+    EXPECT_TRUE(
+        refused(adze_stream_end_capture(stream, &none), ADZE_ERROR_INVALID_STATE, "adze_stream_end_capture", "stream"));
+    ADZE_EXPECT_OK(adze_stream_synchronize(stream));
+}
+
+TEST_F(OwnedStreams, AnAdoptedStreamMayGoInTheMidstOfItsOwnersCapture) {
+    native.capturing = true;
+    ADZE_EXPECT_OK(adze_stream_destroy(stream.release()));
+    EXPECT_TRUE(native.capturing);
+}
+
+class OwnedMemory : public Owned {
+protected:
+    OwnedMemory() : Owned(1) {}
+};
+
+TEST_F(OwnedMemory, AnObjectIsGoneThoughTheDeviceComplains) {
+    const auto complaint = [](adze_status status, const char* function) {
+        return refused(status, ADZE_ERROR_DEVICE, function, "an earlier kernel failed");
+    };
+    adze_buffer* buffer = nullptr;
+    ADZE_ASSERT_OK(adze_buffer_create(context, 64, &buffer));
+    EXPECT_TRUE(complaint(adze_buffer_destroy(buffer), "adze_buffer_destroy"));
+    const float source = 1;
+    const adze_weight_desc desc{sizeof desc, ADZE_DTYPE_F32, &source, 1, 1, 0};
+    adze_weight* weight = nullptr;
+    ADZE_ASSERT_OK(adze_weight_create(context, &desc, &weight));
+    EXPECT_TRUE(complaint(adze_weight_destroy(weight), "adze_weight_destroy"));
+    EXPECT_TRUE(complaint(adze_attention_plan_destroy(make_plan().release()), "adze_attention_plan_destroy"));
+    // An empty or an adopted one has nothing to give back. The context goes at the end, or says that objects are left.
+    ADZE_ASSERT_OK(adze_buffer_create(context, 0, &buffer));
+    ADZE_EXPECT_OK(adze_buffer_destroy(buffer));
+    ADZE_ASSERT_OK(adze_buffer_adopt(context, &buffer, sizeof buffer, &buffer));
+    ADZE_EXPECT_OK(adze_buffer_destroy(buffer));
+}
+
+}  // namespace
