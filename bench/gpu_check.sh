@@ -181,6 +181,7 @@ run_tests() {
     "$1" --gtest_list_tests --gtest_filter="$2" | awk '/^[^ ].*\.$/ { suite = $1 } /^  / { print suite $1 }' |
         xargs -P "$jobs" -I{} bash -c 'one_test "$@"' _ "$1" {} >"$results"
     grep -v '^ok ' "$results"
+    [ -s "$results" ] || { echo "it has no test for this device"; return 1; }
     awk '{ ++count[$1] } END {
         printf "%d tests passed, %d skipped, %d failed\n", count["ok"], count["skipped"], count["FAIL"]
         exit !(count["ok"] > 0 && count["FAIL"] == 0) }' "$results"
@@ -291,7 +292,9 @@ step_demo() {
     ADZE_PLUGIN_PATH=$root/build/sim "$demo/adze" demo --backend "$backend" --device "${device#*:}" >"$logs/demo.txt" 2>&1
     local status=$?
     cat "$logs/demo.txt"
-    echo "$(grep -m 1 -E '(passed|failed)$' "$logs/demo.txt"), $(grep -m 1 '^completion' "$logs/demo.txt" | tr -s ' ')"
+    local verdict
+    verdict=$(grep -m 1 -E '(passed|failed)$' "$logs/demo.txt") &&
+        echo "$verdict, $(grep -m 1 '^completion' "$logs/demo.txt" | tr -s ' ')"
     return $status
 }
 
