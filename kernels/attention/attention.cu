@@ -1,6 +1,4 @@
 // attention: which instance and how many blocks serve a call, and its launches. kv_append is in kv_append.cu.
-#include <cstdio>
-
 #include "attention/attention.cuh"
 #include "runtime/check.h"
 #include "runtime/gpu_operators.h"
@@ -15,13 +13,6 @@ struct AttentionConfig {
     int q_parts, p_parts;
     int64_t work, kv_heads, row_tiles, merges;
 };
-
-// "attention 128, 4 warps, parts 1 2, grid 5 x 8 x 2, 3 merges"
-void print(const AttentionConfig& c, char (&text)[128]) {
-    std::snprintf(text, sizeof text, "attention %d, %d warps, parts %d %d, grid %lld x %lld x %lld, %lld merges", c.dim,
-                  c.warps, c.q_parts, c.p_parts, static_cast<long long>(c.work), static_cast<long long>(c.kv_heads),
-                  static_cast<long long>(c.row_tiles), static_cast<long long>(c.merges));
-}
 
 constexpr int kMostWarps = 4;
 

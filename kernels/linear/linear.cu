@@ -1,7 +1,4 @@
 // linear and the packing of weights: which kernel and tile serve a call, and their launches.
-#include <cstdio>
-#include <type_traits>
-
 #include "linear/linear.cuh"
 #include "runtime/gpu_operators.h"
 
@@ -14,12 +11,6 @@ struct LinearConfig {
     int tile_m;
     int64_t blocks;
 };
-
-// "mma 64x64, 512 blocks"
-void print(const LinearConfig& config, char (&text)[64]) {
-    std::snprintf(text, sizeof text, "%s %dx%d, %lld blocks", config.tensor_cores ? "mma" : "fma", config.tile_m, kTile,
-                  static_cast<long long>(config.blocks));
-}
 
 // Rows of x up to which a tile is taken, smallest first; the last serves all others.
 struct LinearTiles {
@@ -79,8 +70,10 @@ void launch_linear(LaunchStream& stream, const LinearConfig& config, const Linea
 template <class T>
 void launch_mma(LaunchStream& stream, const LinearConfig& config, const LinearParams& params) {
     if (config.tile_m == 16) return launch_linear<LinearMma<T, 16, 1, 4, 6>>(stream, config, params);
-    if (config.tile_m == 64) return launch_linear<LinearMma<T, 64, 2, 2, 3>>(stream, config, params);
-    launch_linear<LinearMma<T, 128, 4, 2, 3>>(stream, config, params);
+    if constexpr (kWarpSize == 32) {  // linear_tiles leaves it out elsewhere
+        if (config.tile_m == 128) return launch_linear<LinearMma<T, 128, 4, 2, 3>>(stream, config, params);
+    }
+    launch_linear<LinearMma<T, 64, 2, 2, 3>>(stream, config, params);
 }
 
 template <class W>

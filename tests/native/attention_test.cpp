@@ -229,6 +229,8 @@ TEST_P(Attention, AdversarialLogits) {
         {"largest and lowest", [&](int64_t) { return (random.coin() ? 1 : -1) * (on_cpu() ? 3.4e38 : 3.38e38); }},
         {"subnormal", [&](int64_t) { return double(random.integer(-9, 9)) * 0x1p-149; }},
         {"some masked by -inf", [&](int64_t t) { return t > 0 && random.coin() ? -HUGE_VAL : random.normal(); }},
+        {"all -inf", [](int64_t) { return -HUGE_VAL; }},
+        {"all -inf but in one split", [](int64_t t) { return t == 650 || t == 39 || t == 2 ? 0.5 : -HUGE_VAL; }},
         {"just in exp's reach", [&](int64_t) { return -80 - 10 * random.uniform() + (random.coin() ? 85 : 0); }}};
     for (const auto& [name, logit] : kinds) {
         SCOPED_TRACE(name);

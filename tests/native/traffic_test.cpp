@@ -68,13 +68,14 @@ protected:
         return double(t.rows()) * double(t.columns()) * double(kit::size_of(t.dtype()));
     }
 
-private:
     adze_sim_launch counts_of(int32_t back) const {
         adze_sim_launch out{};
         out.struct_size = sizeof out;
         ADZE_EXPECT_OK(adze_sim_counters(context, back, &out));
         return out;
     }
+
+private:
     int32_t launches() const {
         adze_sim_launch out{};
         out.struct_size = sizeof out;
@@ -154,6 +155,56 @@ TEST_P(Traffic, AttentionDecode) {
     const adze_attention_desc desc = call.desc();
     check("attention decode", 2.0 * 4096 * 8 * 128 * 2 + 2 * 32 * 128 * 2,
           [&] { return adze_attention_run(stream, &desc); });
+}
+
+// Which kernel and grid serve a call.
+TEST_P(Traffic, LinearTakesTheTileOfItsRows) {
+    adze_device_info info{};
+    info.struct_size = sizeof info;
+    ADZE_ASSERT_OK(adze_context_info(context, &info));
+    const int64_t filling = 64 * int64_t{info.num_processors};  // columns that give each processor a tile
+    const bool has_128 = info.warp_size == 32;
+    const auto expect = [&](int64_t M, int64_t N, adze_dtype x, const char* kernel, int64_t tile_m) {
+        kit::LinearCall call(context, {M, N, 8, x, ADZE_DTYPE_BF16, ADZE_DTYPE_BF16}, [] { return 0.0; });
+        const adze_linear_desc desc = call.desc();
+        ADZE_ASSERT_OK(adze_linear_run(stream, &desc));
+        const adze_sim_launch launch = counts_of(0);
+        EXPECT_STREQ(launch.kernel, kernel) << M << " x " << N;
+        EXPECT_EQ(launch.grid_x, (M + tile_m - 1) / tile_m * ((N + 63) / 64)) << M << " x " << N;
+    };
+    for (int64_t M : {1, 15, 16}) expect(M, 100, ADZE_DTYPE_BF16, "linear_mma_16", 16);
+    for (int64_t M : {17, 64, 65, 200}) expect(M, 100, ADZE_DTYPE_BF16, "linear_mma_64", 64);
+    expect(64, filling, ADZE_DTYPE_BF16, "linear_mma_64", 64);
+    expect(65, filling - 64, ADZE_DTYPE_BF16, "linear_mma_64", 64);
+    expect(65, filling, ADZE_DTYPE_BF16, has_128 ? "linear_mma_128" : "linear_mma_64", has_128 ? 128 : 64);
+    expect(16, 100, ADZE_DTYPE_F32, "linear_fma_16", 16);
+    expect(17, filling, ADZE_DTYPE_F32, "linear_fma_64", 64);
+}
+
+TEST_P(Traffic, AttentionTakesTheInstanceOfItsHeads) {
+    adze_device_info info{};
+    info.struct_size = sizeof info;
+    ADZE_ASSERT_OK(adze_context_info(context, &info));
+    const auto expect = [&](kit::Sequence sequence, int group, int dim, const char* kernel, int warps, int64_t tiles,
+                            adze_dtype q = ADZE_DTYPE_BF16) {
+        kit::AttentionCase c{.sequences = {sequence}, .shape = {2 * group, 2, dim, dim}, .kv_dtype = ADZE_DTYPE_BF16};
+        c.q_dtype = c.o_dtype = q;
+        kit::AttentionCall call(context, stream, c, random, [] { return 0.0; });
+        const adze_attention_desc desc = call.desc();
+        ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
+        const adze_sim_launch launch = counts_of(0);  // a batch that is not split has nothing to merge
+        EXPECT_STREQ(launch.kernel, kernel) << dim;
+        EXPECT_EQ(launch.block_threads, uint32_t(warps * info.warp_size)) << dim;
+        EXPECT_EQ(launch.grid_y, 2) << dim;
+        EXPECT_EQ(launch.grid_z, tiles) << dim;
+    };
+    expect({1, 40}, 4, 64, "attention_64", 2, 1);
+    expect({8, 40}, 4, 96, "attention_128", 2, 1);
+    expect({9, 40}, 4, 128, "attention_128", 4, 1);
+    expect({32, 40}, 4, 64, "attention_64", 4, 2);
+    expect({1, 40}, 4, 256, "attention_256", 2, 1);
+    // q as three numbers of bf16: two warps' rows no longer fit into 64 KB.
+    expect({1, 40}, 4, 256, "attention_256", info.warp_size == 64 ? 1 : 2, 1, ADZE_DTYPE_F32);
 }
 
 }  // namespace

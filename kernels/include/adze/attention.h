@@ -76,8 +76,8 @@ ADZE_API adze_status adze_attention_plan_update(adze_attention_plan* plan, const
 ADZE_API adze_status adze_attention_workspace_size(const adze_attention_plan* plan, uint64_t* bytes);
 
 /** o = softmax(softmax_scale * q k^T + mask) v, per query head; query head h reads KV head h / (num_q_heads /
- * num_kv_heads). A query that sees no key gives o = 0 and lse = -inf. Rows of q, o and lse beyond the batch are neither
- * read nor written. */
+ * num_kv_heads). A query that sees no key, or only keys whose logit is -inf, gives o = 0 and lse = -inf. Rows of q, o
+ * and lse beyond the batch are neither read nor written. */
 typedef struct adze_attention_desc {
     uint32_t struct_size;
     uint32_t reserved; /**< zero */

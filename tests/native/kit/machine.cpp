@@ -1,6 +1,9 @@
 #include "kit/machine.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <sstream>
+#include <utility>
 
 namespace kit {
 namespace {
@@ -11,9 +14,30 @@ struct Backend {
 };
 constexpr Backend kGpuBackends[] = {{ADZE_BACKEND_SIM, "sim"}, {ADZE_BACKEND_CUDA, "cuda"}, {ADZE_BACKEND_HIP, "hip"}};
 
-bool is_wanted(const std::string& device) {
+// Devices that ADZE_TEST_DEVICES names.
+std::vector<std::string> named_devices() {
     const char* list = std::getenv("ADZE_TEST_DEVICES");
-    return list == nullptr || (std::string(",") + list + ",").find("," + device + ",") != std::string::npos;
+    std::istringstream names(list == nullptr ? "" : list);
+    std::vector<std::string> out;
+    for (std::string name; std::getline(names, name, ',');) out.push_back(name);
+    return out;
+}
+
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::vector<std::pair<std::string, Machine>> present_devices() {
+    std::vector<std::pair<std::string, Machine>> out;
+    for (const Backend& backend : kGpuBackends) {
+        int32_t count = 0;
+        if (adze_device_count(backend.id, &count) != ADZE_OK) continue;
+        for (int32_t device = 0; device < count; ++device) {
+            const std::string name = std::string(backend.name) + ":" + std::to_string(device);
+            out.push_back({name, {ADZE_CPU_ISA_AUTO, 0, backend.id, device}});
+        }
+    }
+    return out;
 }
 
 }  // namespace
@@ -39,15 +63,18 @@ void choose_thread_order(const Machine& machine) {
 }
 
 std::vector<Machine> gpu_machines() {
+    const bool all = std::getenv("ADZE_TEST_DEVICES") == nullptr;
+    const std::vector<std::string> named = named_devices();
     std::vector<Machine> out;
-    for (const Backend& backend : kGpuBackends) {
-        int32_t count = 0;
-        if (adze_device_count(backend.id, &count) != ADZE_OK) continue;
-        for (int32_t device = 0; device < count; ++device) {
-            const std::string name = std::string(backend.name) + ":" + std::to_string(device);
-            if (is_wanted(name)) out.push_back({ADZE_CPU_ISA_AUTO, 0, backend.id, device});
-        }
+    for (const auto& [name, machine] : present_devices()) {
+        if (all || contains(named, name)) out.push_back(machine);
     }
+    return out;
+}
+
+std::vector<std::string> missing_devices() {
+    std::vector<std::string> out = named_devices();
+    for (const auto& [name, machine] : present_devices()) std::erase(out, name);
     return out;
 }
 

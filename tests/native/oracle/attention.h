@@ -89,6 +89,8 @@ AttentionResult attention(const Paging& batch, const AttentionShape& shape, cons
                         const double error = roundings * u * magnitude * std::fabs(double(scale));
                         if (std::isfinite(error)) logit_error = std::max(logit_error, error);
                     }
+                    constexpr Real kMinusInfinity = -std::numeric_limits<Real>::infinity();
+                    if (std::count(p.begin(), p.end(), kMinusInfinity) == end - begin) continue;  // as if masked
                     const Real largest = *std::max_element(p.begin(), p.end());
                     Real sum = 0;
                     for (Real& logit : p) sum += logit = std::exp(logit - largest);
