@@ -1,24 +1,28 @@
 #!/usr/bin/env bash
-# Checks everything on a machine with a GPU: builds for its architecture alone with the CUDA toolkit that is there, runs the
-# device layer's probes, compares layouts and bytes moved with the simulator's, runs native tests, benchmarks and the C#
-# demo, and prints one table. Steps that fail are shown and the others still run; exit code 1 if any failed.
+# Checks everything on a machine with a GPU: builds for its architecture alone with the CUDA toolkit that is there, runs
+# the device layer's probes, compares layouts and bytes moved with the simulator's, runs native tests, the C# demo, the
+# probes under compute-sanitizer and benchmarks. Each step has a time limit; one that fails or hangs is shown, and the
+# others still run. Prints one table; exit code 1 if any step failed.
 #
 # Such a machine may have no GoogleTest, no Google Benchmark, no .NET and no network. What it lacks is carried along:
 #
 #   bench/gpu_check.sh --pack             on a development machine: fills gpu_carry/ (below 30 MB; git ignores it)
 #   bench/gpu_check.sh                    on the GPU machine, with the checkout and gpu_carry/ copied there
-#   bench/gpu_check.sh --only STEP,...    some steps: build layouts probes tests traffic bench demo
+#   bench/gpu_check.sh --only STEP,...    some steps: build layouts probes tests demo traffic memcheck bench
+#   bench/gpu_check.sh --within 570       ends after so many seconds, without the steps that no time is left for
 #   bench/gpu_check.sh --device sim:1     without a GPU: the steps on a simulated device, to check this script
 #
-# Logs of the steps are in $OUT, else build/gpu_check/.
+# Logs of the steps are in build/gpu_check/; $OUT, where it is set, gets them in one archive, and the table.
 set -uo pipefail
 export LC_ALL=C DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 cd "$(dirname "$0")/.."
 root=$PWD
+script=$root/bench/$(basename "$0")
 carry=$root/gpu_carry
-logs=${OUT:-$root/build/gpu_check}
+logs=$root/build/gpu_check
 device=cuda:0
 only=
+within=
 jobs=$(nproc)
 
 usage() {
@@ -68,7 +72,7 @@ pack_demo() {
 
 pack_simulated() {
     local index=0 architecture
-    build_here sim all && build_here cpu adze adze_layout_dump adze_traffic || return 1
+    build_here sim adze_sim && build_here cpu adze adze_layout_dump adze_traffic || return 1
     mkdir -p "$carry/simulated"
     for architecture in sm_80 sm_90a gfx90a sm_89; do
         build/cpu/adze_layout_dump $architecture | gzip -n >"$carry/simulated/layouts.$architecture.gz" &&
@@ -115,7 +119,7 @@ capability() {
 
 carried_googletest() {
     [ -d "$carry/googletest" ] || return 0
-    cmake -S "$carry/googletest" -B build/googletest -DBUILD_GMOCK=OFF -DCMAKE_BUILD_TYPE=Release \
+    cmake -S "$carry/googletest" -B build/googletest -DBUILD_GMOCK=OFF -DCMAKE_BUILD_TYPE=Release -Wno-dev \
         -DCMAKE_INSTALL_PREFIX="$root/build/googletest/installed" -DCMAKE_INSTALL_LIBDIR=lib &&
         cmake --build build/googletest --parallel "$jobs" --target install
 }
@@ -126,13 +130,18 @@ step_build() {
     [ -d build/googletest/installed ] && options+=(-DGTest_DIR="$root/build/googletest/installed/lib/cmake/GTest")
     [ -d "$carry/benchmark" ] && options+=(-Dbenchmark_DIR="$carry/benchmark")
     if [ "$backend" = cuda ]; then
-        local architecture=${ADZE_CHECK_ARCHITECTURE:-$(capability)}
-        [ -n "$architecture" ] || { echo "nvidia-smi names no GPU"; return 1; }
-        cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$architecture-real" "${options[@]}" &&
-            cmake --build --preset cuda --parallel "$jobs" || return 1
+        chmod +x cmake/gpu-compile.sh  # in case what copied the checkout forgot
+        cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$ADZE_CHECK_ARCHITECTURE-real" "${options[@]}" || return 1
     else
-        build_here sim all || return 1
-        cmake --preset cpu "${options[@]}" && cmake --build --preset cpu --parallel "$jobs" || return 1
+        build_here sim adze_sim && cmake --preset cpu "${options[@]}" || return 1
+    fi
+    # What one broken file leaves whole is of use to the other steps.
+    local keep_going=(-k)
+    [ ! -e "$(programs)/build.ninja" ] || keep_going=(-k 0)
+    if ! cmake --build "$(programs)" --parallel "$jobs" -- "${keep_going[@]}" 2>&1 | tee "$logs/build.txt"; then
+        grep -E -A 3 'error|undefined reference' "$logs/build.txt" | head -n 50
+        echo "the build failed"
+        return 1
     fi
     [ -x "$(programs)/adze_tests" ] || { echo "no native tests: GoogleTest was not found and is not in gpu_carry/"; return 1; }
     [ -x "$(programs)/adze_bench" ] || { echo "no benchmarks: Google Benchmark was not found and is not in gpu_carry/"; return 1; }
@@ -152,37 +161,52 @@ step_layouts() {
     echo "$(wc -l <"$logs/layouts.txt") lines as on simulated $architecture"
 }
 
-# gtest_count LOG: "N tests passed, N failed".
-gtest_count() {
-    awk '/\[  PASSED  \]/ { passed = $4 } /\[  FAILED  \] [0-9]+ test/ { failed = $4 }
-        END { printf "%d passed, %d failed\n", passed, failed }' "$1"
+# one_test PROGRAM TEST: a line with its verdict; what it printed only where it failed.
+one_test() {
+    local log status=0
+    log=$(timeout -k 5 60 "$1" --gtest_filter="$2" 2>&1) || status=$?
+    if [ $status -ne 0 ]; then
+        printf 'FAIL     %s: exit code %d\n%s\n' "$2" $status "$(tail -n 25 <<<"$log" | sed 's/^/    /')"
+    elif grep -q '^\[  PASSED  \] 1 test' <<<"$log"; then
+        echo "ok       $2"
+    else
+        echo "skipped  $2"
+    fi
+}
+export -f one_test
+
+# run_tests PROGRAM FILTER: each test in a process of its own, so that one that hangs or breaks the GPU fails alone.
+run_tests() {
+    local results=$logs/$step.results
+    "$1" --gtest_list_tests --gtest_filter="$2" | awk '/^[^ ].*\.$/ { suite = $1 } /^  / { print suite $1 }' |
+        xargs -P "$jobs" -I{} bash -c 'one_test "$@"' _ "$1" {} >"$results"
+    grep -v '^ok ' "$results"
+    [ -s "$results" ] || { echo "it has no test for this device"; return 1; }
+    awk '{ ++count[$1] } END {
+        printf "%d tests passed, %d skipped, %d failed\n", count["ok"], count["skipped"], count["FAIL"]
+        exit !(count["ok"] > 0 && count["FAIL"] == 0) }' "$results"
 }
 
 step_probes() {
     local tests
     tests=$(programs)/adze_device_tests
     [ "$backend" != cuda ] || tests=${tests}_cuda
-    "$tests" 2>&1 | tee "$logs/probes.txt"
-    local status=${PIPESTATUS[0]}
-    if grep -q '0 tests from 0 test suites ran' "$logs/probes.txt"; then
-        echo "no device ran"
-        return 1
-    fi
-    gtest_count "$logs/probes.txt"
-    return "$status"
+    run_tests "$tests" 'Devices/*'
 }
 
 step_tests() {
     # Those of the GPU; the cpu backend's run everywhere.
-    ADZE_TEST_DEVICES=$device "$(programs)/adze_tests" --gtest_filter="Gpu/*:Abi*:Number*" 2>&1 | tee "$logs/tests.txt"
-    local status=${PIPESTATUS[0]} name=${device/:/}
-    if ! grep -q "OK.*/$name " "$logs/tests.txt"; then
-        echo "no test ran on $device"
-        return 1
-    fi
-    [ "$status" -ne 3 ] || { echo "the GPU failed: see the last test"; return 1; }
-    gtest_count "$logs/tests.txt"
-    return "$status"
+    ADZE_TEST_DEVICES=$device run_tests "$(programs)/adze_tests" 'Gpu/*'
+}
+
+step_memcheck() {
+    [ "$backend" = cuda ] || { skip "for GPUs only"; return; }
+    command -v compute-sanitizer >/dev/null || { skip "compute-sanitizer is not on PATH"; return; }
+    compute-sanitizer --tool memcheck --error-exitcode 9 "$(programs)/adze_device_tests_cuda" --gtest_brief=1 >"$logs/memcheck.txt" 2>&1
+    local status=$?
+    cat "$logs/memcheck.txt"
+    ! grep -q 'Device not supported' "$logs/memcheck.txt" || { skip "compute-sanitizer does not support this machine's device"; return; }
+    return $status
 }
 
 metrics=l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum,l1tex__t_sectors_pipe_lsu_mem_global_op_st.sum
@@ -238,7 +262,7 @@ step_traffic() {
     else
         command -v ncu >/dev/null || { skip "no profiler: ncu is not on PATH"; return; }
         if ! profile >"$logs/traffic.csv"; then
-            tail -n 5 "$logs/ncu.csv" "$logs/ncu.err"
+            tail -n 15 "$logs/ncu.csv" "$logs/ncu.err"
             if grep -qE 'ERR_NVGPUCTRPERM|LibraryNotLoaded|not supported' "$logs/ncu.csv" "$logs/ncu.err"; then
                 skip "the profiler may not read this machine's counters"
                 return
@@ -268,61 +292,110 @@ step_demo() {
     ADZE_PLUGIN_PATH=$root/build/sim "$demo/adze" demo --backend "$backend" --device "${device#*:}" >"$logs/demo.txt" 2>&1
     local status=$?
     cat "$logs/demo.txt"
-    echo "$(grep -m 1 -E '(passed|failed)$' "$logs/demo.txt"), $(grep -m 1 '^completion' "$logs/demo.txt" | tr -s ' ')"
+    local verdict
+    verdict=$(grep -m 1 -E '(passed|failed)$' "$logs/demo.txt") &&
+        echo "$verdict, $(grep -m 1 '^completion' "$logs/demo.txt" | tr -s ' ')"
     return $status
 }
 
 # ---- the table ----
 
-table=()
 any_failed=0
 
-run_step() {
-    local name=$1 log=$logs/step.$1.log start=$SECONDS verdict figure
-    [ -z "$only" ] || [[ ",$only," == *",$name,"* ]] || return 0
-    echo "== $name"
-    (set -o pipefail; "step_$name") >"$log" 2>&1
-    case $? in
-        0) verdict=ok ;;
-        77) verdict=skipped ;;
-        *) verdict=FAIL ;;
+# Those of CUDA are often beside the PATH.
+find_tools() {
+    local folder
+    for folder in /usr/local/cuda/bin /usr/local/cuda-*/bin /opt/cuda-*/bin /opt/nvidia/nsight-compute/* /usr/local/nvidia/bin; do
+        [ ! -d "$folder" ] || PATH=$PATH:$folder
+    done
+    # In a build folder that is there, its own generator stays.
+    ! command -v ninja >/dev/null || export CMAKE_GENERATOR=Ninja
+}
+
+describe_machine() {
+    nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv,noheader
+    nvcc --version | grep release
+    cmake --version | head -n 1
+    "${CXX:-c++}" --version | head -n 1
+    command -v ninja ncu compute-sanitizer
+} 2>&1
+
+# Seconds that a step may take on a GPU; simulated devices are slow, and nobody pays for their time.
+limit_of() {
+    case $1 in
+        build) echo 360 ;;
+        tests | bench) echo 150 ;;
+        *) echo 90 ;;
     esac
-    figure=$(grep -v '^[[:space:]]*$' "$log" | tail -n 1)
+}
+
+# Prints the step's line of the table, at once: whoever is stopped has what was found until then.
+run_step() {
+    local name=$1 log=$logs/step.$1.log start=$SECONDS verdict figure limit=0
+    [ -z "$only" ] || [[ ",$only," == *",$name,"* ]] || return 0
+    [ "$backend" != cuda ] || limit=$(limit_of "$name")
+    if [ -n "$within" ]; then
+        local left=$((within - SECONDS))
+        [ "$limit" -gt 0 ] && [ "$limit" -lt "$left" ] || limit=$left
+    fi
+    if [ -n "$within" ] && [ "$limit" -lt 1 ]; then
+        verdict=skipped
+        figure="no time was left"
+    else
+        echo "== $name"
+        timeout -k 5 "$limit" bash "$script" --step "$name" --device "$device" >"$log" 2>&1
+        case $? in
+            0) verdict=ok ;;
+            77) verdict=skipped ;;
+            124 | 137) verdict=FAIL && echo "stopped after $limit s" >>"$log" ;;
+            *) verdict=FAIL ;;
+        esac
+        figure=$(grep -v '^[[:space:]]*$' "$log" | tail -n 1)
+    fi
     if [ $verdict = FAIL ]; then
         any_failed=1
         tail -n 60 "$log"
     fi
-    table+=("$(printf '%-10s %-8s %6d  %s' "$name" "$verdict" $((SECONDS - start)) "${figure:0:110}")")
+    printf '%-10s %-8s %6d  %s\n' "$name" $verdict $((SECONDS - start)) "${figure:0:110}" | tee -a "$logs/table.txt"
+    [ -z "${OUT:-}" ] || { cp "$logs/table.txt" "$OUT/"; tar -C "$logs" --exclude=./demo --exclude=./published -czf "$OUT/gpu_check.tar.gz" .; }
 }
 
-print_table() {
-    printf '\n%-10s %-8s %6s  %s\n' step verdict seconds "key figures ($device, $architecture)"
-    printf '%s\n' "${table[@]}"
-}
-
+step=
 while [ $# -gt 0 ]; do
     case $1 in
         --pack) pack; exit ;;
         --only) only=$2; shift ;;
+        --within) within=$2; shift ;;
         --device) device=$2; shift ;;
+        --step) step=$2; shift ;;  # how this script calls itself
         *) usage; exit 2 ;;
     esac
     shift
 done
 backend=${device%%:*}
 mkdir -p "$logs"
+find_tools
 case $device in
     cuda:*)
-        number=${ADZE_CHECK_ARCHITECTURE:-$(capability 2>/dev/null)}
-        [ -n "$number" ] || { echo "nvidia-smi names no GPU; try --device sim:1, or --pack on a development machine"; exit 1; }
-        case $number in 90*) architecture=sm_90a ;; 89) architecture=sm_89 ;; *) architecture=sm_80 ;; esac
-        nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv,noheader 2>/dev/null ;;
+        export ADZE_CHECK_ARCHITECTURE=${ADZE_CHECK_ARCHITECTURE:-$(capability 2>/dev/null)}
+        case $ADZE_CHECK_ARCHITECTURE in
+            90*) architecture=sm_90a ;;
+            89) architecture=sm_89 ;;
+            8*) architecture=sm_80 ;;
+            *) echo "nvidia-smi names no GPU that there are kernels for; try --device sim:1, or --pack"; exit 1 ;;
+        esac ;;
     sim:0) architecture=sm_80 ;;
     sim:1) architecture=sm_90a ;;
     sim:2) architecture=gfx90a ;;
     sim:3) architecture=sm_89 ;;
     *) usage; exit 2 ;;
 esac
-for step in build layouts probes tests traffic bench demo; do run_step $step; done
-print_table
+if [ -n "$step" ]; then "step_$step"; exit; fi
+
+describe_machine
+rm -f "$logs"/*.{txt,log,csv,json,results}
+printf '%-10s %-8s %6s  %s\n' step verdict seconds "key figures ($device, $architecture)" >"$logs/table.txt"
+for name in build layouts probes tests demo traffic memcheck bench; do run_step $name; done
+echo
+cat "$logs/table.txt"
 exit $any_failed

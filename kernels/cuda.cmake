@@ -68,6 +68,8 @@ foreach(target IN LISTS device_code)
   # Contraction only where fma() is written, as on every backend: else a result could depend on the tile that computed it.
   target_compile_options(${target} PRIVATE -Xptxas=--warning-as-error -fmad=false --expt-relaxed-constexpr)
   set_target_properties(${target} PROPERTIES CUDA_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/gpu-compile.sh)
+  # For .ci/gpu-report and .ci/machine-code: what earlier builds left behind is not theirs.
+  file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/${target}.objects CONTENT "$<JOIN:$<TARGET_OBJECTS:${target}>,\n>\n")
 endforeach()
 
 add_library(adze_cuda OBJECT runtime/cuda_backend.cpp device/cuda/driver.cpp ${device_sources})

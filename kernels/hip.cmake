@@ -21,6 +21,8 @@ foreach(target IN LISTS device_code)
   target_link_libraries(${target} PRIVATE adze_interface)
   target_compile_options(${target} PRIVATE -x hip ${offload} -O3 -fno-math-errno -ffp-contract=off)
   set_target_properties(${target} PROPERTIES CXX_COMPILER_LAUNCHER ${PROJECT_SOURCE_DIR}/cmake/gpu-compile.sh)
+  # For .ci/gpu-report and .ci/machine-code: what earlier builds left behind is not theirs.
+  file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/${target}.objects CONTENT "$<JOIN:$<TARGET_OBJECTS:${target}>,\n>\n")
 endforeach()
 
 add_plugin(hip runtime/hip_backend.cpp ${device_sources} $<TARGET_OBJECTS:adze_hip_kernels>)

@@ -33,6 +33,7 @@ Block::Block() {
 
 Block::~Block() {
     for (Thread& thread : threads) forget_fiber(thread.fiber);
+    forget_fiber(host_);
 }
 
 // Visits 0 .. count - 1 in the order in which threads take turns.

@@ -54,6 +54,32 @@ SIM_TEST(Fibers, meet_a_guard_page_beyond_their_stacks) {
         "");
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+
+[[gnu::noinline]] void write_at(volatile char* frame, int index) {
+    frame[index] = 1;
+}
+
+struct WritesBeyond : TestKernel<64, DeepParams> {
+    static constexpr const char* kName = "writes_beyond";
+    static void run(const Params& p) {
+        volatile char frame[16] = {};
+        sync_block();  // so that others ran meanwhile
+        if (thread_index() == 40) write_at(frame, p.depth);
+    }
+};
+
+// Unless it is told of each switch, it takes a fiber's stack for wild memory.
+SIM_TEST(Fibers, show_the_address_sanitizer_their_stacks) {
+    if (std::strcmp(sim::fiber_implementation(), "ucontext") == 0)
+        GTEST_SKIP() << "its swapcontext() forgets red zones";
+    expect_ok<WritesBeyond>({2, 1, 1}, 0, {.depth = 15});
+    EXPECT_DEATH(expect_ok<WritesBeyond>({1, 1, 1}, 0, {.depth = 16}),
+                 "stack-buffer-overflow.*is located in stack of thread.*'frame' <== Memory access");
+}
+
+#endif
+
 SIM_TEST(Fibers, are_those_of_the_executable) {
     const bool is_ucontext = std::strstr(program_invocation_short_name, "ucontext") != nullptr;
     if (is_ucontext) {
