@@ -103,7 +103,11 @@ void Block::wait_copies(uint32_t groups_left, const Site& site) {
 void Block::mbarrier_init(uint32_t at, int arrivals, const Site& site) {
     if (arrivals < 1 || arrivals >= 1 << 20)
         fail(site, "mbarrier_init: arrivals is %d; allowed is 1 to 2^20 - 1", arrivals);
-    shadow.access(*current, Shadowed::kWrite, at, sizeof(uint64_t), site);
+    if (const auto found = copies.barriers.find(at); found != copies.barriers.end()) {
+        fail(site, "mbarrier_init: thread %d has made an mbarrier at byte %u of shared memory before",
+             found->second.maker, at);
+    }
+    shadow.make_mbarrier(*current, at, site);
     Mbarrier barrier;
     barrier.expected = barrier.pending = arrivals;
     barrier.maker = current->index;
@@ -120,7 +124,7 @@ void Block::fence_mbarrier_init(const Site& site) {
 Mbarrier& Block::mbarrier(uint32_t at, const char* does, const Site& site) {
     const auto found = copies.barriers.find(at);
     if (found == copies.barriers.end()) fail(site, "%s: there is no mbarrier at byte %u of shared memory", does, at);
-    shadow.access(*current, Shadowed::kRead, at, sizeof(uint64_t), site);  // of what mbarrier_init wrote
+    shadow.use_mbarrier(*current, at, site);
     return found->second;
 }
 

@@ -44,7 +44,7 @@ struct Thread {
     uint32_t cursor;    // of WarpTraffic
     uint64_t trail;     // of the fragments' loads and stores since the warp met, which all its lanes make together
     Clock clock;        // empty: knows no more than its block's and warp's barriers tell
-    Stamp proxy_fence;  // its last fence_async_proxy
+    Stamp proxy_fence;  // its last fence_async_proxy; where none is needed, later than all
     uint64_t slot[2];   // what it brings to a collective; used in turn
     void* offer[4];     // likewise, for matrix instructions
     ThreadCopies copies;
@@ -81,7 +81,7 @@ struct GridRun {
     uint32_t grid[3];
     int block_threads, warp_size;
     uint32_t shared_bytes;
-    bool overlaps;
+    bool overlaps, async_proxy;  // the target has wgmma and a copy engine, which see no write without a fence
     void (*body)(const void* params);
     const void* params;
     Options options;

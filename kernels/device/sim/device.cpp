@@ -84,6 +84,7 @@ void SimContext::run(const LaunchConfig& config, void (*body)(const void*), cons
     run.warp_size = d.warp_size;
     run.shared_bytes = static_cast<uint32_t>(config.shared_bytes);
     run.overlaps = config.overlaps;
+    run.async_proxy = d.arch == Arch::kSm90a;
     run.body = body;
     run.params = params;
     run.options = options;
