@@ -196,7 +196,8 @@ private:
         int arrived = 0;
         const char* meets_in = nullptr;
         Site site;
-        uint32_t held = 0;  // wgmma of which some warp has asked for the operands
+        uint32_t held = 0;      // wgmma of which some warp has asked for the operands
+        uint32_t uncommon = 0;  // the last of them whose operands not all threads of the block knew then
     };
 
     static void enter();
@@ -204,7 +205,7 @@ private:
     void dismiss_group(Thread& self);
     Mbarrier& mbarrier(uint32_t at, const char* does, const Site& site);
     void settle_phase(Mbarrier& barrier);
-    void require_box(const TensorMapDesc& map, int rank, uint32_t shared_at, const char* does, const Site& site);
+    void require_box(const TensorMapArguments& map, int rank, uint32_t shared_at, const char* does, const Site& site);
     void land_load(uint32_t barrier_at, Mbarrier& barrier);
     template <class Visit>
     void for_operands(const GroupMultiply& what, Visit&& visit);

@@ -228,12 +228,16 @@ void Shadow::land(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engin
     });
 }
 
-void Shadow::hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
+bool Shadow::hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
+    bool all_know = true;
     for_units(offset, bytes, [&](Unit& unit, uint32_t at) {
         require_readable(thread, at, unit, site);
         ++unit.held;
         unit.read_site = WarpTraffic::key(site);
+        all_know &= unit.write_stamp <= block_->base;
+        if (unit.write_stamp <= block_->base) unit.writer = kNobody;  // and fenced: what matters no longer
     });
+    return all_know;
 }
 
 void Shadow::require_readable(const Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {

@@ -32,8 +32,8 @@ public:
     // `by_engine`: the copy engine wrote it, and who waits for its barrier knows.
     void land(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engine);
     // The async proxy (copy engine, wgmma) reads on behalf of the running thread until `release`: ordinary writes there
-    // must have been fenced.
-    void hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
+    // must have been fenced. True: all threads of the block know of them, and nobody may write there until the release.
+    bool hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
     void release(uint32_t offset, uint32_t bytes);
     // What hold checks, and no more.
     void require_readable(const Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);

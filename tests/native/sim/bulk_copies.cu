@@ -560,14 +560,14 @@ SIM_TEST(BulkCopies, swizzles_are_the_documented_ones) {
     for (uint32_t row = 0; row < 16; ++row) {
         for (uint32_t byte = 0; byte < 128; ++byte) {
             const uint32_t chunk = byte / 16;
-            EXPECT_EQ(swizzled(Swizzle::k128, row * 128 + byte), row * 128 + (chunk ^ row % 8) * 16 + byte % 16);
+            EXPECT_EQ(swizzled(128, row * 128 + byte), row * 128 + (chunk ^ row % 8) * 16 + byte % 16);
             if (byte < 64) {
-                EXPECT_EQ(swizzled(Swizzle::k64, row * 64 + byte), row * 64 + (chunk ^ row / 2 % 4) * 16 + byte % 16);
+                EXPECT_EQ(swizzled(64, row * 64 + byte), row * 64 + (chunk ^ row / 2 % 4) * 16 + byte % 16);
             }
             if (byte < 32) {
-                EXPECT_EQ(swizzled(Swizzle::k32, row * 32 + byte), row * 32 + (chunk ^ row / 4 % 2) * 16 + byte % 16);
+                EXPECT_EQ(swizzled(32, row * 32 + byte), row * 32 + (chunk ^ row / 4 % 2) * 16 + byte % 16);
             }
-            EXPECT_EQ(swizzled(Swizzle::k16, row * 128 + byte), row * 128 + byte);
+            EXPECT_EQ(swizzled(16, row * 128 + byte), row * 128 + byte);
         }
     }
 }
