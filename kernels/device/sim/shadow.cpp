@@ -20,6 +20,7 @@ void join(Clock& into, const Clock& from) {
 void Shadow::reset(Block& block, uint32_t bytes) {
     block_ = &block;
     words_.assign((bytes + kWordBytes - 1) / kWordBytes, Unit());
+    chunks_.assign((bytes + kChunkBytes - 1) / kChunkBytes, Chunk());
     bytes_.clear();
     read_stamps_.clear();
 }
@@ -45,7 +46,7 @@ template <class Visit>
 __attribute__((noinline)) void Shadow::for_bytes(Unit& word, uint32_t begin, uint32_t end, Visit&& visit) {
     if (!word.is_apart) take_apart(word);
     auto& bytes = bytes_[word.bytes - 1];
-    if (end - begin == kWordBytes &&
+    if (end - begin == kWordBytes && chunk_of(begin).held == 0 &&
         std::all_of(bytes.begin(), bytes.end(), [&](const Unit& unit) { return is_settled(unit); })) {
         put_together(word, Unit());
         return visit(word, begin);
@@ -83,7 +84,7 @@ void Shadow::put_together(Unit& word, const Unit& as) {
 
 // All threads know what happened to it, and so does the async proxy.
 bool Shadow::is_settled(const Unit& unit) const {
-    return unit.state == State::kOpen && unit.held == 0 && unit.write_stamp <= block_->base &&
+    return unit.state == State::kOpen && unit.write_stamp <= block_->base &&
            (unit.reader == kNobody || unit.read_stamp <= block_->base) && is_fenced(unit);
 }
 
@@ -156,14 +157,15 @@ void Shadow::access(Thread& thread, Shadowed kind, uint32_t offset, uint32_t byt
 }
 
 void Shadow::require_open(const char* does, uint32_t at, const Unit& unit, const std::source_location& site) const {
-    if (unit.state == State::kInFlight) report(does, at, unit, true, "has not been waited for", site);
-    if (unit.state == State::kMbarrier) report(does, at, unit, true, "an mbarrier lives there", site);
+    if (unit.state == State::kInFlight)
+        report(does, at, unit, "the asynchronous copy", "has not been waited for", site);
+    if (unit.state == State::kMbarrier) report(does, at, unit, "mbarrier_init", "an mbarrier lives there", site);
 }
 
 void Shadow::require_written(const Thread& thread, const char* does, uint32_t at, const Unit& unit,
                              const std::source_location& site) const {
     if (unit.write_stamp > block_->base && !knows_write(thread, unit))
-        report(does, at, unit, true, "no barrier between them", site);
+        report(does, at, unit, "the write", "no barrier between them", site);
 }
 
 void Shadow::read(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
@@ -182,10 +184,14 @@ void Shadow::write(Thread& thread, bool atomic, uint32_t offset, uint32_t bytes,
     const auto self = static_cast<uint16_t>(thread.index);
     for_units(offset, bytes, [&](Unit& unit, uint32_t at) {
         require_open("write", at, unit, site);
-        if (unit.held != 0) report("write", at, unit, false, "has not been waited for", site);
+        Chunk& chunk = chunk_of(at);
+        if (chunk.held != 0) {
+            report("write", at, "the asynchronous read", kNobody, chunk.read_site, "has not been waited for", site);
+        }
+        chunk.is_common = false;
         if (!(atomic && unit.atomic)) require_written(thread, "write", at, unit, site);
         if (unit.read_stamp > base && !knows_reads(thread, unit))
-            report("write", at, unit, false, "no barrier between them", site);
+            report("write", at, "the read", unit.reader, unit.read_site, "no barrier between them", site);
         unit.reader = kNobody;  // who knows the write knows them
         // An atomic update after one's own plain write does not hide that write from the others.
         if (atomic && unit.writer == self && !unit.atomic && unit.write_stamp > base) return;
@@ -206,7 +212,7 @@ bool Shadow::is_fenced(const Unit& unit) const {
 }
 
 void Shadow::require_fenced(const char* does, uint32_t at, const Unit& unit, const std::source_location& site) const {
-    if (!is_fenced(unit)) report(does, at, unit, true, "no fence_async_proxy between them", site);
+    if (!is_fenced(unit)) report(does, at, unit, "the write", "no fence_async_proxy between them", site);
 }
 
 void Shadow::take_off(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engine,
@@ -229,15 +235,21 @@ void Shadow::land(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engin
 }
 
 bool Shadow::hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
-    bool all_know = true;
-    for_units(offset, bytes, [&](Unit& unit, uint32_t at) {
-        require_readable(thread, at, unit, site);
-        ++unit.held;
-        unit.read_site = WarpTraffic::key(site);
-        all_know &= unit.write_stamp <= block_->base;
-        if (unit.write_stamp <= block_->base) unit.writer = kNobody;  // and fenced: what matters no longer
-    });
-    return all_know;
+    bool all_common = true;
+    for (uint32_t at = offset; at < offset + bytes; at += kChunkBytes) {
+        Chunk& chunk = chunk_of(at);
+        if (!chunk.is_common) {
+            chunk.is_common = true;
+            for_units(at, kChunkBytes, [&](Unit& unit, uint32_t place) {
+                require_readable(thread, place, unit, site);
+                chunk.is_common &= unit.write_stamp <= block_->base;
+            });
+        }
+        ++chunk.held;
+        chunk.read_site = WarpTraffic::key(site);
+        all_common &= chunk.is_common;
+    }
+    return all_common;
 }
 
 void Shadow::require_readable(const Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
@@ -252,13 +264,14 @@ void Shadow::require_readable(const Thread& thread, uint32_t at, const Unit& uni
 }
 
 void Shadow::release(uint32_t offset, uint32_t bytes) {
-    for_units(offset, bytes, [](Unit& unit, uint32_t) { --unit.held; });
+    for (uint32_t at = offset; at < offset + bytes; at += kChunkBytes) --chunk_of(at).held;
 }
 
 void Shadow::release_to(Thread& thread, uint32_t offset, uint32_t bytes) {
-    for_units(offset, bytes, [&](Unit& unit, uint32_t) {
-        --unit.held;
+    release(offset, bytes);
+    for_units(offset, bytes, [&](Unit& unit, uint32_t at) {
         note_read(thread, unit, true);
+        unit.read_site = chunk_of(at).read_site;
     });
 }
 
@@ -272,10 +285,13 @@ void Shadow::use_mbarrier(const Thread& thread, uint32_t offset, const std::sour
               [&](const Unit& unit, uint32_t at) { require_written(thread, "use of an mbarrier", at, unit, site); });
 }
 
-void Shadow::report(const char* does, uint32_t offset, const Unit& unit, bool with_write, const char* why,
+void Shadow::report(const char* does, uint32_t offset, const Unit& unit, const char* what, const char* why,
                     const std::source_location& site) const {
-    const void* other = with_write ? unit.write_site : unit.read_site;
-    const uint16_t who = with_write ? unit.writer : unit.reader;
+    report(does, offset, what, unit.writer, unit.write_site, why, site);
+}
+
+void Shadow::report(const char* does, uint32_t offset, const char* what, uint16_t who, const void* where,
+                    const char* why, const std::source_location& site) const {
     char thread[32];
     std::snprintf(thread, sizeof thread, "thread %d", who);
     if (who >= kEngine) {
@@ -284,12 +300,8 @@ void Shadow::report(const char* does, uint32_t offset, const Unit& unit, bool wi
                       : who == kEngine ? "the copy engine"
                                        : "an asynchronous operation");
     }
-    const char* what = with_write ? (unit.state == State::kInFlight   ? "the asynchronous copy"
-                                     : unit.state == State::kMbarrier ? "mbarrier_init"
-                                                                      : "the write")
-                                  : (unit.held != 0 ? "the asynchronous read" : "the read");
     block_->fail(site, "race: %s of shared memory at byte %u and %s by %s at %s: %s", does, offset, what, thread,
-                 Place(__builtin_bit_cast(Site, other)).text, why);
+                 Place(__builtin_bit_cast(Site, where)).text, why);
 }
 
 }  // namespace adze::sim

@@ -32,7 +32,8 @@ public:
     // `by_engine`: the copy engine wrote it, and who waits for its barrier knows.
     void land(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engine);
     // The async proxy (copy engine, wgmma) reads on behalf of the running thread until `release`: ordinary writes there
-    // must have been fenced. True: all threads of the block know of them, and nobody may write there until the release.
+    // must have been fenced. Multiples of 16 bytes. True: all threads of the block know of the writes, and nobody may write
+    // there until the release.
     bool hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
     void release(uint32_t offset, uint32_t bytes);
     // What hold checks, and no more.
@@ -45,7 +46,7 @@ public:
 
 private:
     static constexpr uint32_t kWordBytes = 4;
-    static constexpr uint32_t kMbarrierBytes = 8;
+    static constexpr uint32_t kChunkBytes = 16, kMbarrierBytes = 8;
     static constexpr uint16_t kNobody = 0xffff, kMany = 0xfffe;
     enum class State : uint8_t { kOpen, kInFlight, kMbarrier };
     // What is remembered of a word, or of one byte of a word that is apart.
@@ -58,8 +59,13 @@ private:
         bool atomic = false;
         bool is_apart = false;  // a word: its bytes in bytes_ count, and not what is here
         uint32_t bytes = 0;     // a word: their place, once it was apart
-        uint32_t held = 0;      // by reads of the async proxy
         const void *write_site = nullptr, *read_site = nullptr;
+    };
+    // What the async proxy reads, always 16 bytes at a time.
+    struct Chunk {
+        uint32_t held = 0;       // by so many reads
+        bool is_common = false;  // all threads know what was written there, it was fenced, and nobody wrote since
+        const void* read_site = nullptr;
     };
     void read(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
     void write(Thread& thread, bool atomic, uint32_t offset, uint32_t bytes, const std::source_location& site);
@@ -70,6 +76,7 @@ private:
     void take_apart(Unit& word);
     void put_together(Unit& word, const Unit& as);
     bool is_settled(const Unit& unit) const;
+    Chunk& chunk_of(uint32_t offset) { return chunks_[offset / kChunkBytes]; }
     Stamp* stamp_of(const Unit& unit, int thread);
     void take_readers(Unit& unit);
     void note_read(Thread& thread, Unit& unit, bool has_met);
@@ -82,11 +89,14 @@ private:
     bool is_fenced(const Unit& unit) const;
     bool knows_write(const Thread& thread, const Unit& unit) const;
     bool knows_reads(const Thread& thread, const Unit& unit);
-    [[noreturn]] void report(const char* does, uint32_t offset, const Unit& unit, bool with_write, const char* why,
+    [[noreturn]] void report(const char* does, uint32_t offset, const Unit& unit, const char* what, const char* why,
                              const std::source_location& site) const;
+    [[noreturn]] void report(const char* does, uint32_t offset, const char* what, uint16_t who, const void* where,
+                             const char* why, const std::source_location& site) const;
 
     Block* block_ = nullptr;
     std::vector<Unit> words_;
+    std::vector<Chunk> chunks_;
     std::vector<std::array<Unit, kWordBytes>> bytes_;  // of words that are or were apart
     std::vector<Stamp> read_stamps_;                   // by thread, of the units that several read
 };
