@@ -34,7 +34,6 @@ ADZE_DEVICE void copy_chunk_async(const Tile& tile, int row, int column,
                                   const Global<const typename Tile::Element>& from, int64_t from_index,
                                   bool inside = true, Site site = Site::current()) {
     if constexpr (Tile::kSwapsHalves) {
-        static_assert(!kTarget.async_copy);
         typename Tile::Chunk chunk{};
         if (inside) chunk = from.template load_vec<Tile::kChunk>(from_index, Cache::kNormal, site);
         tile.store_chunk(row, column, chunk, site);
