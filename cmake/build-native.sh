@@ -15,8 +15,8 @@ preset=$1 target=$2 stamp=$3 otherwise=${4:-}
 cd "$(dirname "$0")/.."
 folder=build/$preset
 log=$folder/native.log
-product=libadze.so
-[ "$preset" != sim ] || product=libadze_sim.so
+product=libadze.so tests=tests/native
+[ "$preset" != sim ] || product=libadze_sim.so tests=tests/native/sim
 
 fail() {
     echo "$1"
@@ -68,9 +68,9 @@ lock() {
     trap 'rm -rf "$folder.lock.d"' EXIT
 }
 
-# CMakeLists.txt adds tests/native where it finds GoogleTest.
+# CMakeLists.txt adds the tests where it finds GoogleTest.
 lacks_googletest() {
-    ! grep -q '^subdirs("tests/native")' "$folder/CTestTestfile.cmake"
+    ! grep -q "^subdirs(\"$tests\")" "$folder/CTestTestfile.cmake"
 }
 
 # With the backend that the preset means.

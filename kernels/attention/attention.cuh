@@ -349,8 +349,8 @@ private:
 #pragma unroll
         for (int j = 0; j < 3; ++j) {
             if (j < count) {
-                queries.template store_vec<kChunk>(j * TileQ::kElements + TileQ::index(row, column),
-                                                   from_floats<T, kChunk>(parts[j]));
+                const TileQ q{queries.slice(j * TileQ::kElements, TileQ::kElements)};
+                q.store_chunk(row, column, from_floats<T, kChunk>(parts[j]));
             }
         }
     }
@@ -383,13 +383,13 @@ private:
             const bool inside = guard(offset >= 0);
             const int64_t index = inside ? offset + column : 0;
             if (aligned || !inside) {
-                copy_async<kChunk>(tile.data, TileKv::index(row, column), memory, index, inside);
+                copy_chunk_async(tile, row, column, memory, index, inside);
                 continue;
             }
             Vec<T, kChunk> chunk;
 #pragma unroll
             for (int j = 0; j < kChunk; ++j) chunk[j] = memory.load(index + j);
-            tile.data.template store_vec<kChunk>(TileKv::index(row, column), chunk);
+            tile.store_chunk(row, column, chunk);
         }
     }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "device/memory.h"
+#include "device/swizzle.h"
 
 namespace adze {
 inline namespace ADZE_TARGET {
@@ -23,3 +24,23 @@ ADZE_DEVICE void wait_copies(Site site = Site::current());
 }  // namespace adze
 
 #include ADZE_DEVICE_HEADER(async_copy.h)
+
+namespace adze {
+inline namespace ADZE_TARGET {
+
+// The 16 bytes from (row, column) of a tile on; `column` is a multiple of Tile::kChunk.
+template <class Tile>
+ADZE_DEVICE void copy_chunk_async(const Tile& tile, int row, int column,
+                                  const Global<const typename Tile::Element>& from, int64_t from_index,
+                                  bool inside = true, Site site = Site::current()) {
+    if constexpr (Tile::kSwapsHalves) {
+        typename Tile::Chunk chunk{};
+        if (inside) chunk = from.template load_vec<Tile::kChunk>(from_index, Cache::kNormal, site);
+        tile.store_chunk(row, column, chunk, site);
+    } else {
+        copy_async<Tile::kChunk>(tile.data, Tile::index(row, column), from, from_index, inside, site);
+    }
+}
+
+}  // namespace ADZE_TARGET
+}  // namespace adze

@@ -4,10 +4,11 @@
 //   Mma<T>           T         C        sm_80 on      gfx90a
 //   f16, bf16        2 bytes   float    m16n8k16      16x16x16
 //   int8_t           1 byte    int32    m16n8k32      16x16x16
-//   e4m3, e5m2       1 byte    float    m16n8k32 (sm_89; on others kTarget.fp8_mma is false)
+//   e4m3, e5m2       1 byte    float    m16n8k32, but the instruction only where kTarget.fp8_mma: sm_89
 //   MmaWide<T>       f16, bf16 float    -             32x32x8
 //
 // gfx90a's take subnormal f16 and bf16 numbers as zero, and give none.
+// Fragments may be named on every target; mma() of an instruction that the target lacks does not compile.
 //
 //   Mma<T>::kM, kN, kK
 //   Mma<T>::A, B     this lane's elements: Vec<T, kCount> value; row(i), column(i): place of value[i] in the operand
@@ -15,6 +16,8 @@
 //                    kRows distinct rows a lane; slot(i) of them is value[i]'s row; slot_row(s) is that row
 //                    reduce_row(x, op): combines x over the lanes that hold the same rows (x is one slot's value)
 #pragma once
+
+#include <type_traits>
 
 #include "device/convert.h"
 #include "device/swizzle.h"
@@ -27,6 +30,11 @@ template <class T>
 struct Mma;
 template <class T>
 struct MmaWide;  // only on gfx90a
+
+// Whether the target has the instruction of Mma<T> or MmaWide<T>, for those that it defines.
+template <class M>
+constexpr bool kHasMma = kTarget.fp8_mma ||
+                         !(std::is_same_v<typename M::Element, e4m3> || std::is_same_v<typename M::Element, e5m2>);
 
 // c += a b; M is Mma<T> or MmaWide<T>.
 template <class M>

@@ -20,7 +20,7 @@
     #define ADZE_DEVICE_LAYER hip
     #define ADZE_TARGET target_hip
     #define ADZE_DEVICE __device__ __forceinline__
-#elif defined(ADZE_SIM_TARGET)  // by the generated wrapper: sim_sm_80, sim_sm_89, sim_sm_90a or sim_gfx90a
+#elif defined(ADZE_SIM_TARGET)  // sim_sm_80 and so on, with ADZE_SIM_ARCH, an Arch
     #define ADZE_DEVICE_LAYER sim
     #define ADZE_TARGET ADZE_SIM_TARGET
     #define ADZE_DEVICE inline

@@ -1,5 +1,7 @@
 #include "device/tensor_map.h"
 
+#include <bit>
+
 #include "runtime/check.h"
 
 namespace adze {
@@ -16,8 +18,6 @@ void require_element(int64_t value, int64_t low, int64_t high, int64_t multiple,
 bool is_power_of_two_from(int64_t value, int64_t low, int64_t high) {
     return value >= low && value <= high && (value & (value - 1)) == 0;
 }
-
-}  // namespace
 
 void require_tensor_map(const TensorMapDesc& desc) {
     require(reinterpret_cast<uintptr_t>(desc.data) % 16 == 0 && desc.data != nullptr,
@@ -37,6 +37,23 @@ void require_tensor_map(const TensorMapDesc& desc) {
     require(desc.swizzle_bytes == 16 || row_bytes <= desc.swizzle_bytes,
             "tensor map: a row of the box is %d bytes; swizzled by %d bytes, it can be no longer than that", row_bytes,
             desc.swizzle_bytes);
+}
+
+}  // namespace
+
+TensorMapArguments tensor_map_arguments(const TensorMapDesc& desc) {
+    require_tensor_map(desc);
+    TensorMapArguments arguments{};
+    arguments.type = static_cast<uint32_t>(std::countr_zero(static_cast<uint32_t>(desc.element_bytes)));
+    arguments.rank = static_cast<uint32_t>(desc.rank);
+    arguments.data = desc.data;
+    for (int i = 0; i < desc.rank; ++i) {
+        arguments.sizes[i] = static_cast<uint64_t>(desc.sizes[i]);
+        arguments.box[i] = static_cast<uint32_t>(desc.box[i]);
+        if (i > 0) arguments.strides[i - 1] = static_cast<uint64_t>(desc.strides[i]);
+    }
+    arguments.swizzle = static_cast<uint32_t>(std::countr_zero(static_cast<uint32_t>(desc.swizzle_bytes / 16)));
+    return arguments;
 }
 
 }  // namespace adze

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "numeric/host_device.h"
+
 namespace adze {
 
 class LaunchStream;
@@ -24,9 +26,35 @@ struct alignas(64) TensorMap {
     uint8_t opaque[128];
 };
 
+// What cuTensorMapEncodeTiled is called with for a description. Of that the driver makes its 128 bytes, whose format it
+// keeps to itself, and the simulator's copy engine goes by it. Enumerations are the numbers in cuda.h.
+struct TensorMapArguments {
+    uint32_t
+        type;  // CUtensorMapDataType: UINT8, UINT16 or UINT32, since outside the tensor every format reads zero bits
+    uint32_t rank;
+    void* data;
+    uint64_t sizes[kMaxRank];
+    uint64_t strides[kMaxRank - 1];  // bytes, from dimension 1 on
+    uint32_t box[kMaxRank];
+    uint32_t swizzle;  // CUtensorMapSwizzle
+
+    static constexpr uint32_t kSteps[kMaxRank] = {1, 1, 1, 1, 1};          // the box takes every element
+    static constexpr uint32_t kInterleave = 0, kPromotion = 2, kFill = 0;  // NONE, L2_128B, NONE
+
+    constexpr uint32_t element_bytes() const { return 1u << type; }
+    constexpr uint32_t swizzle_bytes() const { return 16u << swizzle; }
+};
+
 // Fails with INVALID_ARGUMENT and the rule that the description breaks: the same rules on every target.
-void require_tensor_map(const TensorMapDesc& desc);
+TensorMapArguments tensor_map_arguments(const TensorMapDesc& desc);
 // Checks and encodes. Fails also where the target has no bulk copies.
 TensorMap make_tensor_map(LaunchStream& stream, const TensorMapDesc& desc);
+
+// Where byte `byte_offset` of a box lies: bits 4.. are XORed with bits 7.., as many as permute the 16-byte chunks of
+// `swizzle_bytes`.
+ADZE_HOST_DEVICE constexpr uint32_t swizzled(uint32_t swizzle_bytes, uint32_t byte_offset) {
+    const uint32_t chunks = swizzle_bytes / 16 - 1;  // 0, 1, 3 or 7
+    return byte_offset ^ ((byte_offset >> 3) & (chunks << 4));
+}
 
 }  // namespace adze

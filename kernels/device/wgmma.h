@@ -6,7 +6,7 @@
 //   ::C              this thread's Acc value[kN / 2], zero when made; row(i), column(i) as in Mma's C
 //   ::A              register operand: Vec<T, kCount> value; row(i), column(i)
 //
-// Where the target has none, A and C may be empty: kernels that use them are templates over T.
+// Where the target has none, A and C may be empty, and wgmma() does not compile: kernels that use them are templates over T.
 //
 // Operands in shared memory are SharedTiles with Swizzle::k128, which wgmma reads until it has been waited for.
 // Accumulators are undefined from the call to the wait.

@@ -181,8 +181,8 @@ private:
 #pragma unroll
         for (int load = 0; load < kLoadsW; ++load) {
             const int i = thread_index() + load * kThreads;
-            copy_async<kChunk>(w.data, TileW::index(i / kChunks, i % kChunks * kChunk), weight,
-                               block.weight + k_tile * kTile * kTile + i * kChunk);
+            copy_chunk_async(w, i / kChunks, i % kChunks * kChunk, weight,
+                             block.weight + k_tile * kTile * kTile + i * kChunk);
         }
         const Global<const T> memory(p.x);
         const bool aligned = memory.aligned(16, p.x.row_stride);
@@ -192,18 +192,17 @@ private:
             const int i = thread_index() + load * kThreads;
             const int row = i / kChunks, column = i % kChunks * kChunk;
             if (kTileM * kChunks % kThreads != 0 && row >= kTileM) break;
-            load_chunk(memory, p.x, block.row + row, k_tile * kTile + column, aligned, x.data,
-                       TileX::index(row, column));
+            load_chunk(memory, p.x, block.row + row, k_tile * kTile + column, aligned, x, row, column);
         }
     }
 
     // Zeros beyond x's rows and columns.
     ADZE_DEVICE static void load_chunk(const Global<const T>& memory, const adze_tensor& x, int64_t row, int64_t column,
-                                       bool aligned, const Shared<T>& to, int to_index) {
+                                       bool aligned, const TileX& to, int to_row, int to_column) {
         const bool inside = guard(row < x.rows && column < x.columns);
         const int64_t index = inside ? row * x.row_stride + column : 0;
         if (!inside || (aligned && column + kChunk <= x.columns)) {
-            copy_async<kChunk>(to, to_index, memory, index, inside);
+            copy_chunk_async(to, to_row, to_column, memory, index, inside);
             return;
         }
         Vec<T, kChunk> chunk{};
@@ -211,7 +210,7 @@ private:
         for (int i = 0; i < kChunk; ++i) {
             if (guard(column + i < x.columns)) chunk[i] = memory.load(index + i);
         }
-        to.template store_vec<kChunk>(to_index, chunk);
+        to.store_chunk(to_row, to_column, chunk);
     }
 
     ADZE_DEVICE static void multiply(const TileX& x, const TileW& w, typename M::C (&total)[kTilesM][kTilesN]) {

@@ -4,14 +4,18 @@
 
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "adze/base.h"
 
 namespace adze {
 
-struct Failure {
+struct Failure : std::exception {
+    Failure(adze_status status_, std::string message_) : status(status_), message(std::move(message_)) {}
+    const char* what() const noexcept override { return message.c_str(); }
     adze_status status;
     std::string message;
 };

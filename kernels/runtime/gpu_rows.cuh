@@ -84,20 +84,23 @@ ADZE_DEVICE void store_row(const adze_tensor& t, int64_t row, int64_t column, co
     }
 }
 
-// f32 results on their way from accumulators to rows, by way of shared memory. Rows are padded so that neither store_c
-// nor reads of 16 bytes along a row meet in a bank: 4 rows of 8 columns at a time with 32 lanes, 2 rows (4 apart) of 16
-// columns with 64.
+// f32 results on their way from accumulators to rows, by way of shared memory, where neither store_c nor reads of 16 bytes
+// along a row meet in a bank. 32 lanes store 4 rows of 8 columns at a time: rows are padded. 64 lanes store 2 rows, 4 apart,
+// of 16 columns at a time: of such two one has its columns' sixteens exchanged, and reads, of which those of two rows in
+// different sixteens go together, need rows of whole 32 banks.
 template <int kRowCount, int kColumnCount>
 struct ResultTile {
     using Element = float;
     static constexpr int kRows = kRowCount, kColumns = kColumnCount;
-    static constexpr int kStride = kColumns + (kWarpSize == 32 ? 8 : 4);
+    static constexpr int kStride = kColumns + (kWarpSize == 32 ? 8 : 0);
     static constexpr int kElements = kRows * kStride;
     static_assert(kColumns % 32 == 0);
 
     Shared<float> data;
 
-    ADZE_DEVICE static constexpr int index(int row, int column) { return row * kStride + column; }
+    ADZE_DEVICE static constexpr int index(int row, int column) {
+        return row * kStride + (kWarpSize == 32 ? column : column ^ (row & 4) * 4);
+    }
 };
 
 }  // namespace ADZE_TARGET

@@ -8,25 +8,24 @@
 #include "runtime/gpu_operators.h"
 #include "runtime/host_streams.h"
 #include "runtime/plugin_fail.h"
+#include "sim_devices.h"
 
 namespace adze {
 
-// The operators of each device: the same sources, compiled once for each (kernels/sim.cmake).
+// The operators of each device: the same sources, compiled once for each (kernels/simulator.cmake).
 #define ADZE_DECLARE_SIM_OPERATORS(target) \
     inline namespace target {              \
     const GpuOperators& gpu_operators();   \
     }
-ADZE_DECLARE_SIM_OPERATORS(sim_sm_80)
-ADZE_DECLARE_SIM_OPERATORS(sim_sm_90a)
-ADZE_DECLARE_SIM_OPERATORS(sim_gfx90a)
-ADZE_DECLARE_SIM_OPERATORS(sim_sm_89)
+ADZE_FOR_SIM_DEVICES(ADZE_DECLARE_SIM_OPERATORS)
 #undef ADZE_DECLARE_SIM_OPERATORS
 
 namespace {
 
 // In the order of the devices.
-constexpr const GpuOperators& (*kOperators[sim::kNumDevices])() = {sim_sm_80::gpu_operators, sim_sm_90a::gpu_operators,
-                                                                   sim_gfx90a::gpu_operators, sim_sm_89::gpu_operators};
+#define ADZE_OPERATORS_OF(target) target::gpu_operators,
+constexpr const GpuOperators& (*kOperators[sim::kNumDevices])() = {ADZE_FOR_SIM_DEVICES(ADZE_OPERATORS_OF)};
+#undef ADZE_OPERATORS_OF
 
 struct SimDeviceContext {
     static constexpr const char* kName = "sim";

@@ -11,11 +11,11 @@ ADZE_DEVICE void copy_async(const Shared<T>& to, int to_index, const Global<cons
     static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
     const int read = inside ? kBytes : 0;  // the rest is filled with zeros
     if constexpr (kBytes == 16) {          // past L1, which only this size can
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to.address(to_index)),
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address_of(to, to_index)),
                      "l"(from.at(from_index)), "r"(read)
                      : "memory");
     } else {
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to.address(to_index)),
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(address_of(to, to_index)),
                      "l"(from.at(from_index)), "n"(kBytes), "r"(read)
                      : "memory");
     }

@@ -8,7 +8,7 @@ template <int kRank, class T>
 ADZE_DEVICE void bulk_load(const Shared<T>& to, int to_index, const TensorMap& map, const int32_t (&at)[kRank],
                            const Shared<uint64_t>& barriers, int barrier, Site) {
     static_assert(kRank >= 1 && kRank <= kMaxRank);
-    const uint32_t target = to.address(to_index), done = barriers.address(barrier);
+    const uint32_t target = address_of(to, to_index), done = address_of(barriers, barrier);
     const auto source = reinterpret_cast<uint64_t>(&map);
 #define ADZE_LOAD(rank, corner, ...)                                                             \
     asm volatile("cp.async.bulk.tensor." rank                                                    \
@@ -30,7 +30,7 @@ template <int kRank, class T>
 ADZE_DEVICE void bulk_store(const TensorMap& map, const int32_t (&at)[kRank], const Shared<T>& from, int from_index,
                             Site) {
     static_assert(kRank >= 1 && kRank <= kMaxRank);
-    const uint32_t source = from.address(from_index);
+    const uint32_t source = address_of(from, from_index);
     const auto target = reinterpret_cast<uint64_t>(&map);
 #define ADZE_STORE(rank, corner, ...)                                                             \
     asm volatile("cp.async.bulk.tensor." rank ".global.shared::cta.tile.bulk_group [%0, {" corner \

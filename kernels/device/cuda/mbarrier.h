@@ -5,17 +5,18 @@ namespace adze {
 inline namespace ADZE_TARGET {
 
 ADZE_DEVICE void mbarrier_init(const Shared<uint64_t>& barriers, int index, int arrivals, Site) {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barriers.address(index)), "r"(arrivals) : "memory");
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(address_of(barriers, index)), "r"(arrivals)
+                 : "memory");
 }
 ADZE_DEVICE void fence_mbarrier_init(Site) {
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");  // the copy engine completes bytes on it
 }
 ADZE_DEVICE void mbarrier_arrive(const Shared<uint64_t>& barriers, int index, Site) {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barriers.address(index)) : "memory");
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(address_of(barriers, index)) : "memory");
 }
 ADZE_DEVICE void mbarrier_arrive_expect(const Shared<uint64_t>& barriers, int index, uint32_t bytes, Site) {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barriers.address(index)), "r"(bytes)
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(address_of(barriers, index)), "r"(bytes)
                  : "memory");
 }
 ADZE_DEVICE void mbarrier_wait(const Shared<uint64_t>& barriers, int index, uint32_t parity, Site) {
@@ -28,7 +29,7 @@ ADZE_DEVICE void mbarrier_wait(const Shared<uint64_t>& barriers, int index, uint
             "selp.b32 %0, 1, 0, p;\n"
             "}"
             : "=r"(ended)
-            : "r"(barriers.address(index)), "r"(parity)
+            : "r"(address_of(barriers, index)), "r"(parity)
             : "memory");
     } while (ended == 0);
 }

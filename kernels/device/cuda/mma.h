@@ -59,6 +59,10 @@ template <>
 struct Mma<e4m3> : MmaFragments<e4m3> {};
 template <>
 struct Mma<e5m2> : MmaFragments<e5m2> {};
+template <class T>
+struct MmaWide {
+    static_assert(sizeof(T) == 0, "the target has no such matrix instruction");
+};
 
 #define ADZE_MMA(instruction, kind)                                                                        \
     asm("mma.sync.aligned." instruction " {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};" \
@@ -67,6 +71,7 @@ struct Mma<e5m2> : MmaFragments<e5m2> {};
 
 template <class M>
 ADZE_DEVICE void mma(typename M::C& c, const typename M::A& a, const typename M::B& b, Site) {
+    static_assert(kHasMma<M>, "the target has no such matrix instruction");  // it would be made of conversions
     using T = typename M::Element;
     const auto ra = __builtin_bit_cast(Vec<uint32_t, 4>, a.value);
     const auto rb = __builtin_bit_cast(Vec<uint32_t, 2>, b.value);
@@ -77,10 +82,9 @@ ADZE_DEVICE void mma(typename M::C& c, const typename M::A& a, const typename M:
     } else if constexpr (std::is_same_v<T, int8_t>) {
         ADZE_MMA("m16n8k32.row.col.s32.s8.s8.s32", "+r");
     } else if constexpr (std::is_same_v<T, e4m3>) {
-        static_assert(kTarget.fp8_mma || sizeof(T) == 0, "elsewhere the compiler would convert to f16");
         ADZE_MMA("m16n8k32.row.col.f32.e4m3.e4m3.f32", "+f");
     } else {
-        static_assert(std::is_same_v<T, e5m2> && (kTarget.fp8_mma || sizeof(T) == 0));
+        static_assert(std::is_same_v<T, e5m2>);
         ADZE_MMA("m16n8k32.row.col.f32.e5m2.e5m2.f32", "+f");
     }
 }
@@ -117,20 +121,20 @@ ADZE_DEVICE typename M::A load_a(const Tile& tile, int row, int column, Site) {
     constexpr int kChunk = 4 * M::kPack;  // elements of 16 bytes
     const int lane = lane_index();
     const int index = Tile::index(row + lane % 16, column + lane / 16 * kChunk);
-    return {__builtin_bit_cast(decltype(M::A::value), load_matrices4(tile.data.address(index)))};
+    return {__builtin_bit_cast(decltype(M::A::value), load_matrices4(address_of(tile.data, index)))};
 }
 template <class M, class Tile>
 ADZE_DEVICE typename M::B load_b(const Tile& tile, int n, int k, Site) {
     constexpr int kChunk = 4 * M::kPack;
     const int lane = lane_index() % 16;  // the addresses of the others are not used
     const int index = Tile::index(n + lane % 8, k + lane / 8 * kChunk);
-    return {__builtin_bit_cast(decltype(M::B::value), load_matrices2<false>(tile.data.address(index)))};
+    return {__builtin_bit_cast(decltype(M::B::value), load_matrices2<false>(address_of(tile.data, index)))};
 }
 template <class M, class Tile>
 ADZE_DEVICE typename M::B load_b_rows(const Tile& tile, int k, int n, Site) {
     static_assert(M::kPack == 2, "of 2-byte elements");
     const int index = Tile::index(k + lane_index() % 16, n);
-    return {__builtin_bit_cast(decltype(M::B::value), load_matrices2<true>(tile.data.address(index)))};
+    return {__builtin_bit_cast(decltype(M::B::value), load_matrices2<true>(address_of(tile.data, index)))};
 }
 
 template <class M, class Tile>
@@ -138,7 +142,7 @@ ADZE_DEVICE void store_c(const Tile& tile, int row, int column, const typename M
     using T = typename Tile::Element;
     if constexpr (sizeof(T) == 2 && kTarget.arch == Arch::kSm90a) {
         const int index = Tile::index(row + lane_index() % 16, column);
-        asm volatile("stmatrix.sync.aligned.m8n8.x2.shared.b16 [%0], {%1, %2};" ::"r"(tile.data.address(index)),
+        asm volatile("stmatrix.sync.aligned.m8n8.x2.shared.b16 [%0], {%1, %2};" ::"r"(address_of(tile.data, index)),
                      "r"(pack_halves<T>(c.value[0], c.value[1])), "r"(pack_halves<T>(c.value[2], c.value[3]))
                      : "memory");
     } else {

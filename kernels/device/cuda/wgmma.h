@@ -131,9 +131,16 @@ ADZE_DEVICE void wgmma_pin(Fragment& fragment) {
                      : "memory");                                                                                    \
     }
 
+template <class T, bool kRowsB>
+ADZE_DEVICE void require_wgmma() {
+    static_assert(kTarget.bulk_copy || sizeof(T) == 0, "the target has no such matrix instruction");
+    static_assert(!kRowsB || sizeof(T) == 2, "8-bit operands are K-major only");
+}
+
 template <class W, bool kRowsB>
 ADZE_DEVICE void wgmma_shared(typename W::Acc (&c)[W::C::kCount], uint64_t a, uint64_t b, uint32_t keep) {
     using T = typename W::Element;
+    require_wgmma<T, kRowsB>();
     if constexpr (std::is_same_v<T, f16>) {
         ADZE_WGMMA_SIZES(ADZE_WGMMA_SHARED, "k16.f32.f16.f16", "+f", ADZE_TAIL_SHARED_HALVES)
     } else if constexpr (std::is_same_v<T, bf16>) {
@@ -151,6 +158,7 @@ template <class W, bool kRowsB>
 ADZE_DEVICE void wgmma_registers(typename W::Acc (&c)[W::C::kCount], const Vec<uint32_t, 4>& a, uint64_t b,
                                  uint32_t keep) {
     using T = typename W::Element;
+    require_wgmma<T, kRowsB>();
     if constexpr (std::is_same_v<T, f16>) {
         ADZE_WGMMA_SIZES(ADZE_WGMMA_REGISTERS, "k16.f32.f16.f16", "+f", ADZE_TAIL_REGISTERS_HALVES)
     } else if constexpr (std::is_same_v<T, bf16>) {
@@ -196,16 +204,16 @@ ADZE_DEVICE Vec<uint32_t, 4> words_of(const A& a) {
 template <bool kRowsB, class TileB>
 ADZE_DEVICE uint64_t describe_b(const TileB& b, int n, int k) {
     if constexpr (kRowsB) {
-        return operand_descriptor_rows<TileB>(b.data.address(0), k, n);
+        return operand_descriptor_rows<TileB>(address_of(b.data, 0), k, n);
     } else {
-        return operand_descriptor<TileB>(b.data.address(0), n, k);
+        return operand_descriptor<TileB>(address_of(b.data, 0), n, k);
     }
 }
 
 template <class W, bool kRowsB, class TileA, class TileB>
 ADZE_DEVICE void wgmma(typename W::C& c, const TileA& a, int a_row, int a_k, const TileB& b, int b_n, int b_k,
                        bool accumulate, Site) {
-    wgmma_shared<W, kRowsB>(c.value, operand_descriptor<TileA>(a.data.address(0), a_row, a_k),
+    wgmma_shared<W, kRowsB>(c.value, operand_descriptor<TileA>(address_of(a.data, 0), a_row, a_k),
                             describe_b<kRowsB>(b, b_n, b_k), accumulate);
 }
 template <class W, bool kRowsB, class TileB>

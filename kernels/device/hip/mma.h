@@ -51,7 +51,7 @@ struct Mma<bf16> : MfmaFragments<bf16, 16> {};
 template <>
 struct Mma<int8_t> : MfmaFragments<int8_t, 16> {};
 template <>
-struct Mma<e4m3> : MfmaFragments<e4m3, 16> {};  // fragments that no instruction takes, so that kernels can name them
+struct Mma<e4m3> : MfmaFragments<e4m3, 16> {};
 template <>
 struct Mma<e5m2> : MfmaFragments<e5m2, 16> {};
 template <>
@@ -64,6 +64,7 @@ using Register = T __attribute__((ext_vector_type(kCount)));
 
 template <class M>
 ADZE_DEVICE void mma(typename M::C& c, const typename M::A& a, const typename M::B& b, Site) {
+    static_assert(kHasMma<M>, "the target has no such matrix instruction");
     using T = typename M::Element;
     using Acc = Register<typename M::Acc, M::C::kCount>;
     const auto in = __builtin_bit_cast(Acc, c);

@@ -22,5 +22,14 @@ ADZE_DEVICE void wgmma_wait(Site) {
     __builtin_trap();
 }
 
+template <class W, bool kRowsB, class TileA, class TileB>
+ADZE_DEVICE void wgmma(typename W::C&, const TileA&, int, int, const TileB&, int, int, bool, Site) {
+    static_assert(sizeof(W) == 0, "the target has no such matrix instruction");
+}
+template <class W, bool kRowsB, class TileB>
+ADZE_DEVICE void wgmma(typename W::C&, const typename W::A&, const TileB&, int, int, bool, Site) {
+    static_assert(sizeof(W) == 0, "the target has no such matrix instruction");
+}
+
 }  // namespace ADZE_TARGET
 }  // namespace adze

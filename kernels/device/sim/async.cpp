@@ -11,47 +11,43 @@ namespace {
 
 constexpr auto kEngine = static_cast<size_t>(kMaxThreads);  // in clocks
 
-TensorMapDesc decode(const TensorMap& map) {
-    TensorMapDesc desc;
-    std::memcpy(&desc, &map, sizeof desc);
-    return desc;
+TensorMapArguments decode(const TensorMap& map) {
+    TensorMapArguments arguments;
+    std::memcpy(&arguments, &map, sizeof arguments);
+    return arguments;
 }
 
-uint32_t box_bytes(const TensorMapDesc& map) {
-    int64_t bytes = map.element_bytes;
-    for (int d = 0; d < map.rank; ++d) bytes *= map.box[d];
-    return static_cast<uint32_t>(bytes);
+uint32_t box_bytes(const TensorMapArguments& map) {
+    uint32_t bytes = map.element_bytes();
+    for (uint32_t d = 0; d < map.rank; ++d) bytes *= map.box[d];
+    return bytes;
 }
 
 // visit(address of a row of the box or NULL where it is outside, offset of the row in the box, elements of it inside);
 // rows begin at a non-negative element: what lies left of the tensor is told by `skipped` elements.
 template <class Visit>
-void for_box_rows(const TensorMapDesc& map, const int32_t* at, Visit&& visit) {
+void for_box_rows(const TensorMapArguments& map, const int32_t* at, Visit&& visit) {
+    const auto element_bytes = static_cast<int64_t>(map.element_bytes());
     int64_t rows = 1;
-    for (int d = 1; d < map.rank; ++d) rows *= map.box[d];
-    const int64_t row_bytes = int64_t{map.box[0]} * map.element_bytes;
+    for (uint32_t d = 1; d < map.rank; ++d) rows *= map.box[d];
+    const int64_t row_bytes = map.box[0] * element_bytes;
     for (int64_t row = 0; row < rows; ++row) {
         bool inside = true;
         int64_t rest = row, offset = 0;
-        for (int d = 1; d < map.rank; ++d) {
+        for (uint32_t d = 1; d < map.rank; ++d) {
             const int64_t index = at[d] + rest % map.box[d];
             rest /= map.box[d];
-            inside &= index >= 0 && index < map.sizes[d];
-            offset += index * map.strides[d];
+            inside &= index >= 0 && index < static_cast<int64_t>(map.sizes[d]);
+            offset += index * static_cast<int64_t>(map.strides[d - 1]);
         }
         const int64_t first = std::max<int64_t>(0, -int64_t{at[0]});
-        const int64_t last = std::min<int64_t>(map.box[0], map.sizes[0] - at[0]);
+        const int64_t last = std::min<int64_t>(map.box[0], static_cast<int64_t>(map.sizes[0]) - at[0]);
         std::byte* address = inside && first < last
-                                 ? static_cast<std::byte*>(map.data) + offset + (at[0] + first) * map.element_bytes
+                                 ? static_cast<std::byte*>(map.data) + offset + (at[0] + first) * element_bytes
                                  : nullptr;
-        visit(address, static_cast<uint32_t>(row * row_bytes + first * map.element_bytes),
-              static_cast<uint32_t>(std::max<int64_t>(0, last - first) * map.element_bytes));
+        visit(address, static_cast<uint32_t>(row * row_bytes + first * element_bytes),
+              static_cast<uint32_t>(std::max<int64_t>(0, last - first) * element_bytes));
     }
-}
-
-uint32_t swizzled(const TensorMapDesc& map, uint32_t offset) {
-    const auto chunks = static_cast<uint32_t>(map.swizzle_bytes) / 16 - 1;
-    return offset ^ ((offset >> 3) & (chunks << 4));
 }
 
 uint64_t sectors_of(const void* address, uint32_t bytes) {
@@ -103,7 +99,11 @@ void Block::wait_copies(uint32_t groups_left, const Site& site) {
 void Block::mbarrier_init(uint32_t at, int arrivals, const Site& site) {
     if (arrivals < 1 || arrivals >= 1 << 20)
         fail(site, "mbarrier_init: arrivals is %d; allowed is 1 to 2^20 - 1", arrivals);
-    shadow.access(*current, Shadowed::kWrite, at, sizeof(uint64_t), site);
+    if (const auto found = copies.barriers.find(at); found != copies.barriers.end()) {
+        fail(site, "mbarrier_init: thread %d has made an mbarrier at byte %u of shared memory before",
+             found->second.maker, at);
+    }
+    shadow.make_mbarrier(*current, at, site);
     Mbarrier barrier;
     barrier.expected = barrier.pending = arrivals;
     barrier.maker = current->index;
@@ -120,7 +120,7 @@ void Block::fence_mbarrier_init(const Site& site) {
 Mbarrier& Block::mbarrier(uint32_t at, const char* does, const Site& site) {
     const auto found = copies.barriers.find(at);
     if (found == copies.barriers.end()) fail(site, "%s: there is no mbarrier at byte %u of shared memory", does, at);
-    shadow.access(*current, Shadowed::kRead, at, sizeof(uint64_t), site);  // of what mbarrier_init wrote
+    shadow.use_mbarrier(*current, at, site);
     return found->second;
 }
 
@@ -161,9 +161,11 @@ void Block::fence_async_proxy(const Site& site) {
 
 // Bulk copies
 
-void Block::require_box(const TensorMapDesc& map, int rank, uint32_t shared_at, const char* does, const Site& site) {
-    if (map.rank != rank) fail(site, "%s: the tensor map has %d dimensions, the call %d", does, map.rank, rank);
-    const uint32_t alignment = map.swizzle_bytes == 16 ? 128 : 1024;
+void Block::require_box(const TensorMapArguments& map, int rank, uint32_t shared_at, const char* does,
+                        const Site& site) {
+    if (static_cast<int>(map.rank) != rank)
+        fail(site, "%s: the tensor map has %u dimensions, the call %d", does, map.rank, rank);
+    const uint32_t alignment = map.swizzle_bytes() == 16 ? 128 : 1024;
     if (shared_at % alignment != 0) {
         fail(site, "%s: shared memory at byte %u, misaligned: it must be aligned to %u bytes", does, shared_at,
              alignment);
@@ -177,7 +179,7 @@ void Block::require_box(const TensorMapDesc& map, int rank, uint32_t shared_at, 
 void Block::bulk_load(uint32_t to, const TensorMap& tensor_map, const int32_t* at, int rank, uint32_t barrier_at,
                       const Site& site) {
     Thread& self = *current;
-    const TensorMapDesc map = decode(tensor_map);
+    const TensorMapArguments map = decode(tensor_map);
     require_box(map, rank, to, "bulk_load", site);
     if (!mbarrier(barrier_at, "bulk_load", site).visible)
         fail(site, "bulk_load: no fence_mbarrier_init after mbarrier_init");
@@ -205,9 +207,9 @@ void Block::land_load(uint32_t barrier_at, Mbarrier& barrier) {
     const uint32_t bytes = box_bytes(load.map);
     std::memset(shared(load.to), 0, bytes);
     for_box_rows(load.map, load.at, [&](const std::byte* address, uint32_t offset, uint32_t row_bytes) {
-        for (uint32_t i = 0; address != nullptr && i < row_bytes; i += static_cast<uint32_t>(load.map.element_bytes)) {
-            std::memcpy(shared(load.to + swizzled(load.map, offset + i)), address + i,
-                        static_cast<size_t>(load.map.element_bytes));
+        for (uint32_t i = 0; address != nullptr && i < row_bytes; i += load.map.element_bytes()) {
+            std::memcpy(shared(load.to + swizzled(load.map.swizzle_bytes(), offset + i)), address + i,
+                        load.map.element_bytes());
         }
     });
     shadow.land(threads[static_cast<size_t>(load.thread)], load.to, bytes, true);
@@ -219,7 +221,7 @@ void Block::land_load(uint32_t barrier_at, Mbarrier& barrier) {
 
 void Block::bulk_store(const TensorMap& tensor_map, const int32_t* at, int rank, uint32_t from, const Site& site) {
     Thread& self = *current;
-    const TensorMapDesc map = decode(tensor_map);
+    const TensorMapArguments map = decode(tensor_map);
     require_box(map, rank, from, "bulk_store", site);
     shadow.hold(self, from, box_bytes(map), site);
     StoreUnderWay store{map, {}, from, self.copies.store_groups, site};
@@ -256,9 +258,9 @@ void Block::wait_bulk_stores(uint32_t groups_left, const Site& site) {
 void Block::finish_bulk_stores(Thread& thread) {
     for (const auto& [store, source] : thread.copies.sources_read) {
         for_box_rows(store.map, store.at, [&](std::byte* address, uint32_t offset, uint32_t row_bytes) {
-            const auto step = static_cast<uint32_t>(store.map.element_bytes);
+            const uint32_t step = store.map.element_bytes();
             for (uint32_t i = 0; address != nullptr && i < row_bytes; i += step) {
-                std::memcpy(address + i, &source[swizzled(store.map, offset + i)], step);
+                std::memcpy(address + i, &source[swizzled(store.map.swizzle_bytes(), offset + i)], step);
             }
         });
     }
@@ -280,7 +282,7 @@ const std::byte* Block::operand(uint64_t descriptor, int row, int k, uint32_t el
     } else {
         address += r / 8 * stride + r % 8 * 128 + j * element_bytes;
     }
-    return shared_ + (address ^ ((address >> 7 & 7) << 4));
+    return shared_ + swizzled(128, address);
 }
 
 // Operands consist of whole chunks of 16 bytes.
@@ -300,21 +302,24 @@ void Block::for_operands(const GroupMultiply& what, Visit&& visit) {
     each(what.b, what.n, what.rows_b);
 }
 
-// Each warp must know what it asks for; the first to ask holds it for the group.
+// Each warp must know what it asks for; the first to ask holds it for the group. What all the block knew then is not
+// looked at again: nobody can have written there since.
 void Block::hold_operands(const GroupMultiply& what, const Site& site) {
     Thread& self = *current;
-    uint32_t& held = groups_[static_cast<size_t>(self.index / kWarpGroup)].held;
-    const bool is_first = ++self.copies.issued > held;
-    held = std::max(held, self.copies.issued);
-    for_operands(what, [&](uint32_t offset, uint32_t bytes) {
-        if (offset + bytes > grid->shared_bytes) {
-            fail(site, "wgmma: an operand ends outside the block's shared memory");
-        } else if (is_first) {
-            shadow.hold(self, offset, bytes, site);
-        } else {
-            shadow.require_readable(self, offset, bytes, site);
-        }
-    });
+    Group& group = groups_[static_cast<size_t>(self.index / kWarpGroup)];
+    if (++self.copies.issued > group.held) {
+        group.held = self.copies.issued;
+        bool all_know = true;
+        for_operands(what, [&](uint32_t offset, uint32_t bytes) {
+            if (offset + bytes > grid->shared_bytes)
+                fail(site, "wgmma: an operand ends outside the block's shared memory");
+            all_know &= shadow.hold(self, offset, bytes, site);
+        });
+        if (!all_know) group.uncommon = self.copies.issued;
+    } else if (self.copies.issued <= group.uncommon) {
+        for_operands(what,
+                     [&](uint32_t offset, uint32_t bytes) { shadow.require_readable(self, offset, bytes, site); });
+    }
 }
 
 void Block::wgmma_fence(const Site& site) {

@@ -23,7 +23,7 @@ struct CopyUnderWay {
 };
 
 struct StoreUnderWay {
-    TensorMapDesc map;
+    TensorMapArguments map;
     int32_t at[kMaxRank];
     uint32_t from;
     uint32_t group;
@@ -75,7 +75,7 @@ struct Mbarrier {
 };
 
 struct LoadUnderWay {
-    TensorMapDesc map;
+    TensorMapArguments map;
     int32_t at[kMaxRank];
     uint32_t to;
     int thread;

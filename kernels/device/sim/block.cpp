@@ -103,7 +103,7 @@ void Block::start(GridRun& run, int64_t block) {
         thread.cursor = 0;
         thread.trail = 0;
         thread.clock.clear();
-        thread.proxy_fence = 0;
+        thread.proxy_fence = run.async_proxy ? 0 : UINT32_MAX;
         thread.copies.reset();
         thread.must_wait = run.overlaps;
         stacks_.prepare(thread.fiber, i, &Block::enter);

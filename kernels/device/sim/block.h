@@ -44,7 +44,7 @@ struct Thread {
     uint32_t cursor;    // of WarpTraffic
     uint64_t trail;     // of the fragments' loads and stores since the warp met, which all its lanes make together
     Clock clock;        // empty: knows no more than its block's and warp's barriers tell
-    Stamp proxy_fence;  // its last fence_async_proxy
+    Stamp proxy_fence;  // its last fence_async_proxy; where none is needed, later than all
     uint64_t slot[2];   // what it brings to a collective; used in turn
     void* offer[4];     // likewise, for matrix instructions
     ThreadCopies copies;
@@ -81,7 +81,7 @@ struct GridRun {
     uint32_t grid[3];
     int block_threads, warp_size;
     uint32_t shared_bytes;
-    bool overlaps;
+    bool overlaps, async_proxy;  // the target has wgmma and a copy engine, which see no write without a fence
     void (*body)(const void* params);
     const void* params;
     Options options;
@@ -196,7 +196,8 @@ private:
         int arrived = 0;
         const char* meets_in = nullptr;
         Site site;
-        uint32_t held = 0;  // wgmma of which some warp has asked for the operands
+        uint32_t held = 0;      // wgmma of which some warp has asked for the operands
+        uint32_t uncommon = 0;  // the last of them whose operands not all threads of the block knew then
     };
 
     static void enter();
@@ -204,7 +205,7 @@ private:
     void dismiss_group(Thread& self);
     Mbarrier& mbarrier(uint32_t at, const char* does, const Site& site);
     void settle_phase(Mbarrier& barrier);
-    void require_box(const TensorMapDesc& map, int rank, uint32_t shared_at, const char* does, const Site& site);
+    void require_box(const TensorMapArguments& map, int rank, uint32_t shared_at, const char* does, const Site& site);
     void land_load(uint32_t barrier_at, Mbarrier& barrier);
     template <class Visit>
     void for_operands(const GroupMultiply& what, Visit&& visit);

@@ -3,14 +3,19 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <shared_mutex>
+#include <string_view>
 
 #include "device/sim/memory_checks.h"
 #include "runtime/check.h"
+#include "sim_devices.h"
 
 namespace adze::sim {
 namespace {
@@ -26,23 +31,39 @@ constexpr SimDevice kDevices[kNumDevices] = {
     {3, Arch::kSm89, "sm_89", "sim device 3 (sm_89)", 32, 99 << 10, 142, 48 * kGiB},
 };
 
-Turns read_turns(const char* text, uint32_t& seed) {
-    if (std::strcmp(text, "forward") == 0) return Turns::kForward;
-    if (std::strcmp(text, "reverse") == 0) return Turns::kReverse;
-    if (std::strncmp(text, "shuffled", 8) == 0) {
-        if (text[8] == ':') seed = static_cast<uint32_t>(std::strtoul(text + 9, nullptr, 10));
+// Decimal digits, and nothing else.
+bool read_number(std::string_view text, uint32_t& number) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc() && end == text.data() + text.size();
+}
+
+// What kernels are compiled for (simulator.cmake).
+#define ADZE_NAME_OF(target) #target,
+constexpr std::string_view kCompiled[] = {ADZE_FOR_SIM_DEVICES(ADZE_NAME_OF)};
+#undef ADZE_NAME_OF
+static_assert(std::equal(std::begin(kCompiled), std::end(kCompiled), std::begin(kDevices), std::end(kDevices),
+                         [](std::string_view target, const SimDevice& device) {
+                             return target.substr(4) == device.architecture;  // behind "sim_"
+                         }));
+
+Turns read_turns(std::string_view text, uint32_t& seed) {
+    constexpr std::string_view kSeeded = "shuffled:";
+    if (text == "forward") return Turns::kForward;
+    if (text == "reverse") return Turns::kReverse;
+    if (text == "shuffled" || (text.starts_with(kSeeded) && read_number(text.substr(kSeeded.size()), seed)))
         return Turns::kShuffled;
-    }
     fail(ADZE_ERROR_INVALID_ARGUMENT, "ADZE_SIM_TURNS is %s; allowed is forward, reverse, shuffled or shuffled:SEED",
-         text);
+         std::string(text).c_str());
 }
 
 Options read_options() {
     Options options;
     if (const char* turns = std::getenv("ADZE_SIM_TURNS")) options.turns = read_turns(turns, options.seed);
     if (const char* resident = std::getenv("ADZE_SIM_RESIDENT")) {
-        options.resident = std::atoi(resident);
-        require_range(options.resident, 1, 64, "ADZE_SIM_RESIDENT");
+        uint32_t blocks = 0;
+        if (!read_number(resident, blocks) || blocks < 1 || blocks > 64)
+            fail(ADZE_ERROR_INVALID_ARGUMENT, "ADZE_SIM_RESIDENT is %s; allowed is 1 to 64", resident);
+        options.resident = static_cast<int>(blocks);
     }
     return options;
 }
@@ -87,6 +108,7 @@ void SimContext::run(const Launch& launch) {
     run.warp_size = device_.warp_size;
     run.shared_bytes = static_cast<uint32_t>(config.shared_bytes);
     run.overlaps = config.overlaps;
+    run.async_proxy = device_.arch == Arch::kSm90a;
     run.body = launch.body;
     run.params = launch.params.get();
     run.options = options;
@@ -180,11 +202,11 @@ size_t page_bytes() {
 namespace adze {
 
 TensorMap make_tensor_map(LaunchStream& stream, const TensorMapDesc& desc) {
-    require_tensor_map(desc);
+    const TensorMapArguments arguments = tensor_map_arguments(desc);
     if (stream.arch() != Arch::kSm90a) fail(ADZE_ERROR_NOT_SUPPORTED, "%s has no bulk copies", stream.device().name);
     TensorMap map{};
-    static_assert(sizeof desc <= sizeof map);
-    std::memcpy(&map, &desc, sizeof desc);
+    static_assert(sizeof arguments <= sizeof map);
+    std::memcpy(&map, &arguments, sizeof arguments);
     return map;
 }
 

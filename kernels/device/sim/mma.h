@@ -142,16 +142,15 @@ struct MmaOf {
 };
 
 template <class T>
-struct Mma : MmaOf<T, std::conditional_t<kWarpSize == 64, sim::MfmaLayout, sim::NvidiaLayout>> {
-    static_assert(kTarget.fp8_mma || sizeof(T) == 2 || std::is_same_v<T, int8_t>, "the target has no such instruction");
-};
+struct Mma : MmaOf<T, std::conditional_t<kWarpSize == 64, sim::MfmaLayout, sim::NvidiaLayout>> {};
 template <class T>
 struct MmaWide : MmaOf<T, sim::WideMfmaLayout> {
-    static_assert(kWarpSize == 64 && sizeof(T) == 2, "the target has no such instruction");
+    static_assert(kWarpSize == 64 && sizeof(T) == 2, "the target has no such matrix instruction");
 };
 
 template <class M>
 inline void mma(typename M::C& c, const typename M::A& a, const typename M::B& b, Site site) {
+    static_assert(kHasMma<M>, "the target has no such matrix instruction");
     sim::Thread& self = *sim::current;
     self.offer[0] = &c;
     self.offer[1] = const_cast<typename M::A*>(&a);

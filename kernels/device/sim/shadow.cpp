@@ -19,79 +19,133 @@ void join(Clock& into, const Clock& from) {
 
 void Shadow::reset(Block& block, uint32_t bytes) {
     block_ = &block;
-    words_.assign((bytes + kWordBytes - 1) / kWordBytes,
-                  Word{0, 0, 0, 0, kNobody, kNobody, 0, 0, false, false, 0, nullptr, nullptr});
+    words_.assign((bytes + kWordBytes - 1) / kWordBytes, Unit());
+    chunks_.assign((bytes + kChunkBytes - 1) / kChunkBytes, Chunk());
+    bytes_.clear();
     read_stamps_.clear();
 }
 
-// visit(word, mask of the word's bytes, offset)
+// visit(unit, offset): words, but bytes of those of which a part is or was accessed.
 template <class Visit>
-void Shadow::for_words(uint32_t offset, uint32_t bytes, Visit&& visit) {
-    for (uint32_t at = offset; at < offset + bytes;) {
-        const uint32_t next = std::min((at / kWordBytes + 1) * kWordBytes, offset + bytes);
-        const uint32_t first = at % kWordBytes;
-        visit(words_[at / kWordBytes], static_cast<uint8_t>(((1u << (next - at)) - 1) << first), at);
+void Shadow::for_units(uint32_t offset, uint32_t bytes, Visit&& visit) {
+    const uint32_t end = offset + bytes;
+    for (uint32_t at = offset; at < end;) {
+        Unit& word = words_[at / kWordBytes];
+        const uint32_t next = std::min((at / kWordBytes + 1) * kWordBytes, end);
+        if (next - at == kWordBytes && !word.is_apart) {
+            visit(word, at);
+        } else {
+            for_bytes(word, at, next, visit);
+        }
         at = next;
     }
 }
 
-bool Shadow::knows_write(const Thread& thread, const Word& word) const {
-    return word.writer == kNobody || block_->knows(thread, word.writer, word.write_stamp);
+// The same for a part of a word, or for one that is apart and, if nothing of it matters any longer, together again.
+template <class Visit>
+__attribute__((noinline)) void Shadow::for_bytes(Unit& word, uint32_t begin, uint32_t end, Visit&& visit) {
+    if (!word.is_apart) take_apart(word);
+    auto& bytes = bytes_[word.bytes - 1];
+    if (end - begin == kWordBytes && chunk_of(begin).held == 0 &&
+        std::all_of(bytes.begin(), bytes.end(), [&](const Unit& unit) { return is_settled(unit); })) {
+        put_together(word, Unit());
+        return visit(word, begin);
+    }
+    for (uint32_t at = begin; at < end; ++at) visit(bytes[at % kWordBytes], at);
 }
 
-bool Shadow::knows_reads(const Thread& thread, const Word& word) {
-    if (word.reader == kNobody) return true;
-    if (word.reader != kMany) return block_->knows(thread, word.reader, word.read_stamp);
-    if (word.read_stamp <= block_->base) return true;
+void Shadow::take_apart(Unit& word) {
+    if (word.bytes == 0) {
+        bytes_.emplace_back();
+        word.bytes = static_cast<uint32_t>(bytes_.size());
+    }
+    word.is_apart = true;
+    for (Unit& byte : bytes_[word.bytes - 1]) {
+        const uint32_t own = byte.readers;
+        byte = word;
+        byte.readers = own;
+        if (word.reader != kMany) continue;
+        if (word.readers == 0) {
+            byte.readers = 0;
+        } else {
+            if (own == 0) take_readers(byte);
+            std::copy_n(stamp_of(word, 0), block_->num_threads, stamp_of(byte, 0));
+        }
+    }
+}
+
+void Shadow::put_together(Unit& word, const Unit& as) {
+    const uint32_t bytes = word.bytes, readers = word.readers;
+    word = as;
+    word.is_apart = false;
+    word.bytes = bytes;
+    word.readers = readers;
+}
+
+// All threads know what happened to it, and so does the async proxy.
+bool Shadow::is_settled(const Unit& unit) const {
+    return unit.state == State::kOpen && unit.write_stamp <= block_->base &&
+           (unit.reader == kNobody || unit.read_stamp <= block_->base) && is_fenced(unit);
+}
+
+bool Shadow::knows_write(const Thread& thread, const Unit& unit) const {
+    return unit.writer == kNobody || block_->knows(thread, unit.writer, unit.write_stamp);
+}
+
+bool Shadow::knows_reads(const Thread& thread, const Unit& unit) {
+    if (unit.reader == kNobody) return true;
+    if (unit.reader != kMany) return block_->knows(thread, unit.reader, unit.read_stamp);
+    if (unit.read_stamp <= block_->base) return true;
     const int lanes = thread.warp->lanes;
-    for (uint32_t rest = word.reader_warps; rest != 0; rest &= rest - 1) {
+    for (uint32_t rest = unit.reader_warps; rest != 0; rest &= rest - 1) {
         const int first = __builtin_ctz(rest) * lanes;
         for (int i = 0; i < lanes; ++i) {
-            const Stamp stamp = word.readers == 0 ? word.read_stamp : *stamp_of(word, first + i);
+            const Stamp stamp = unit.readers == 0 ? unit.read_stamp : *stamp_of(unit, first + i);
             if (stamp != 0 && !block_->knows(thread, first + i, stamp)) return false;
         }
     }
     return true;
 }
 
-Stamp* Shadow::stamp_of(const Word& word, int thread) {
-    return &read_stamps_[(word.readers - 1) * static_cast<size_t>(block_->num_threads) + static_cast<size_t>(thread)];
+Stamp* Shadow::stamp_of(const Unit& unit, int thread) {
+    return &read_stamps_[(unit.readers - 1) * static_cast<size_t>(block_->num_threads) + static_cast<size_t>(thread)];
+}
+
+void Shadow::take_readers(Unit& unit) {
+    const auto count = static_cast<size_t>(block_->num_threads);
+    unit.readers = static_cast<uint32_t>(read_stamps_.size() / count) + 1;
+    read_stamps_.resize(read_stamps_.size() + count);
 }
 
 // Remembers a read. A reader that knows of the reads before stands for them: who knows of it, knows of them. `has_met`:
 // the thread may know of any since the last block barrier.
-void Shadow::note_read(Thread& thread, Word& word, bool has_met) {
+void Shadow::note_read(Thread& thread, Unit& unit, bool has_met) {
     const auto self = static_cast<uint16_t>(thread.index);
-    if (word.reader != self) {
-        if (word.reader == kNobody || word.read_stamp <= block_->base || (has_met && knows_reads(thread, word))) {
-            word.reader = self;
-            word.read_bytes = 0;
-            word.reader_warps = 0;
+    if (unit.reader != self) {
+        if (unit.reader == kNobody || unit.read_stamp <= block_->base || (has_met && knows_reads(thread, unit))) {
+            unit.reader = self;
+            unit.reader_warps = 0;
         } else {
-            tell_readers_apart(word, thread.warp->lanes);
-            word.reader = kMany;
+            tell_readers_apart(unit, thread.warp->lanes);
+            unit.reader = kMany;
         }
     }
-    if (word.reader == kMany && word.readers != 0) *stamp_of(word, thread.index) = block_->now;
-    word.reader_warps |= 1u << thread.warp->index;
-    word.read_stamp = block_->now;
+    if (unit.reader == kMany && unit.readers != 0) *stamp_of(unit, thread.index) = block_->now;
+    unit.reader_warps |= 1u << thread.warp->index;
+    unit.read_stamp = block_->now;
 }
 
-// Several threads read the word: where barriers of less than the block are in use, each one's stamp counts.
-void Shadow::tell_readers_apart(Word& word, int lanes) {
-    if (!block_->has_clocks || (word.reader == kMany && word.readers != 0)) return;
-    const auto count = static_cast<size_t>(block_->num_threads);
-    if (word.readers == 0) {
-        word.readers = static_cast<uint32_t>(read_stamps_.size() / count) + 1;
-        read_stamps_.resize(read_stamps_.size() + count);
-    }
-    std::fill_n(stamp_of(word, 0), count, 0);
-    if (word.reader != kMany) {
-        *stamp_of(word, word.reader) = word.read_stamp;
+// Several threads read the unit: where barriers of less than the block are in use, each one's stamp counts.
+void Shadow::tell_readers_apart(Unit& unit, int lanes) {
+    if (!block_->has_clocks || (unit.reader == kMany && unit.readers != 0)) return;
+    if (unit.readers == 0) take_readers(unit);
+    std::fill_n(stamp_of(unit, 0), block_->num_threads, 0);
+    if (unit.reader != kMany) {
+        *stamp_of(unit, unit.reader) = unit.read_stamp;
         return;
     }
-    for (uint32_t rest = word.reader_warps; rest != 0; rest &= rest - 1)
-        std::fill_n(stamp_of(word, __builtin_ctz(rest) * lanes), lanes, word.read_stamp);
+    for (uint32_t rest = unit.reader_warps; rest != 0; rest &= rest - 1)
+        std::fill_n(stamp_of(unit, __builtin_ctz(rest) * lanes), lanes, unit.read_stamp);
 }
 
 void Shadow::access(Thread& thread, Shadowed kind, uint32_t offset, uint32_t bytes, const std::source_location& site) {
@@ -102,109 +156,142 @@ void Shadow::access(Thread& thread, Shadowed kind, uint32_t offset, uint32_t byt
     }
 }
 
+void Shadow::require_open(const char* does, uint32_t at, const Unit& unit, const std::source_location& site) const {
+    if (unit.state == State::kInFlight)
+        report(does, at, unit, "the asynchronous copy", "has not been waited for", site);
+    if (unit.state == State::kMbarrier) report(does, at, unit, "mbarrier_init", "an mbarrier lives there", site);
+}
+
+void Shadow::require_written(const Thread& thread, const char* does, uint32_t at, const Unit& unit,
+                             const std::source_location& site) const {
+    if (unit.write_stamp > block_->base && !knows_write(thread, unit))
+        report(does, at, unit, "the write", "no barrier between them", site);
+}
+
 void Shadow::read(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
-    const Stamp base = block_->base;
     // Whether it may know of reads since the last block barrier at all.
-    const bool has_met = !thread.clock.empty() || thread.warp->base > base;
-    for_words(offset, bytes, [&](Word& word, uint8_t mask, uint32_t at) {
-        if (word.in_flight) report(thread, "read", at, word, true, "has not been waited for", site);
-        if (word.write_stamp > base && (word.write_bytes & mask) != 0 && !knows_write(thread, word)) {
-            report(thread, "read", at, word, true, "no barrier between them", site);
-        }
-        note_read(thread, word, has_met);
-        word.read_bytes |= mask;
-        word.read_site = WarpTraffic::key(site);
+    const bool has_met = !thread.clock.empty() || thread.warp->base > block_->base;
+    for_units(offset, bytes, [&](Unit& unit, uint32_t at) {
+        require_open("read", at, unit, site);
+        require_written(thread, "read", at, unit, site);
+        note_read(thread, unit, has_met);
+        unit.read_site = WarpTraffic::key(site);
     });
 }
 
 void Shadow::write(Thread& thread, bool atomic, uint32_t offset, uint32_t bytes, const std::source_location& site) {
     const Stamp base = block_->base;
     const auto self = static_cast<uint16_t>(thread.index);
-    for_words(offset, bytes, [&](Word& word, uint8_t mask, uint32_t at) {
-        if (word.in_flight) report(thread, "write", at, word, true, "has not been waited for", site);
-        if (word.held != 0) report(thread, "write", at, word, false, "has not been waited for", site);
-        if (word.write_stamp > base && (word.write_bytes & mask) != 0 && !(atomic && word.atomic) &&
-            !knows_write(thread, word)) {
-            report(thread, "write", at, word, true, "no barrier between them", site);
+    for_units(offset, bytes, [&](Unit& unit, uint32_t at) {
+        require_open("write", at, unit, site);
+        Chunk& chunk = chunk_of(at);
+        if (chunk.held != 0) {
+            report("write", at, "the asynchronous read", kNobody, chunk.read_site, "has not been waited for", site);
         }
-        if (word.read_stamp > base && (word.read_bytes & mask) != 0 && !knows_reads(thread, word)) {
-            report(thread, "write", at, word, false, "no barrier between them", site);
-        }
-        if ((word.read_bytes & ~mask) == 0)
-            word.reader = kNobody, word.read_bytes = 0;  // who knows the write knows them
+        chunk.is_common = false;
+        if (!(atomic && unit.atomic)) require_written(thread, "write", at, unit, site);
+        if (unit.read_stamp > base && !knows_reads(thread, unit))
+            report("write", at, "the read", unit.reader, unit.read_site, "no barrier between them", site);
+        unit.reader = kNobody;  // who knows the write knows them
         // An atomic update after one's own plain write does not hide that write from the others.
-        if (atomic && word.writer == self && !word.atomic) return;
-        if (word.writer != self) word.write_bytes = 0;
-        word.write_bytes |= mask;
-        word.writer = self;
-        word.write_stamp = block_->now;
-        word.write_site = WarpTraffic::key(site);
-        word.atomic = atomic;
+        if (atomic && unit.writer == self && !unit.atomic && unit.write_stamp > base) return;
+        unit.writer = self;
+        unit.write_stamp = block_->now;
+        unit.write_site = WarpTraffic::key(site);
+        unit.atomic = atomic;
     });
+    if (atomic || bytes_.empty()) return;
+    for (uint32_t at = (offset + kWordBytes - 1) / kWordBytes; at < (offset + bytes) / kWordBytes; ++at) {
+        if (words_[at].is_apart) put_together(words_[at], bytes_[words_[at].bytes - 1][0]);
+    }
 }
 
 // The writer's own fence: it alone knows where its write went.
-void Shadow::require_fenced(const Thread& thread, const char* does, uint32_t at, const Word& word,
-                            const std::source_location& site) const {
-    if (word.writer >= kEngine) return;  // nobody's, or the engine's own
-    if (word.write_stamp <= block_->threads[word.writer].proxy_fence) return;
-    report(thread, does, at, word, true, "no fence_async_proxy between them", site);
+bool Shadow::is_fenced(const Unit& unit) const {
+    return unit.writer >= kEngine || unit.write_stamp <= block_->threads[unit.writer].proxy_fence;
+}
+
+void Shadow::require_fenced(const char* does, uint32_t at, const Unit& unit, const std::source_location& site) const {
+    if (!is_fenced(unit)) report(does, at, unit, "the write", "no fence_async_proxy between them", site);
 }
 
 void Shadow::take_off(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engine,
                       const std::source_location& site) {
     if (by_engine) {
-        for_words(offset, bytes, [&](Word& word, uint8_t, uint32_t at) {
-            if (!word.in_flight) require_fenced(thread, "asynchronous write", at, word, site);
+        for_units(offset, bytes, [&](Unit& unit, uint32_t at) {
+            if (unit.state == State::kOpen) require_fenced("asynchronous write", at, unit, site);
         });
     }
     access(thread, Shadowed::kWrite, offset, bytes, site);
-    for_words(offset, bytes, [](Word& word, uint8_t, uint32_t) { word.in_flight = true; });
+    for_units(offset, bytes, [](Unit& unit, uint32_t) { unit.state = State::kInFlight; });
 }
 
 void Shadow::land(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engine) {
-    for_words(offset, bytes, [&](Word& word, uint8_t, uint32_t) {
-        word.in_flight = false;
-        word.writer = by_engine ? kEngine : static_cast<uint16_t>(thread.index);
-        word.write_stamp = block_->now;
+    for_units(offset, bytes, [&](Unit& unit, uint32_t) {
+        unit.state = State::kOpen;
+        unit.writer = by_engine ? kEngine : static_cast<uint16_t>(thread.index);
+        unit.write_stamp = block_->now;
     });
 }
 
-void Shadow::hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
-    require_readable(thread, offset, bytes, site);
-    for_words(offset, bytes, [&](Word& word, uint8_t, uint32_t) {
-        ++word.held;
-        word.read_site = WarpTraffic::key(site);
-    });
+bool Shadow::hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
+    bool all_common = true;
+    for (uint32_t at = offset; at < offset + bytes; at += kChunkBytes) {
+        Chunk& chunk = chunk_of(at);
+        if (!chunk.is_common) {
+            chunk.is_common = true;
+            for_units(at, kChunkBytes, [&](Unit& unit, uint32_t place) {
+                require_readable(thread, place, unit, site);
+                chunk.is_common &= unit.write_stamp <= block_->base;
+            });
+        }
+        ++chunk.held;
+        chunk.read_site = WarpTraffic::key(site);
+        all_common &= chunk.is_common;
+    }
+    return all_common;
 }
 
 void Shadow::require_readable(const Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site) {
-    const Stamp base = block_->base;
-    for (uint32_t at = offset / kWordBytes * kWordBytes; at < offset + bytes; at += kWordBytes) {
-        const Word& word = words_[at / kWordBytes];
-        if (word.in_flight) report(thread, "asynchronous read", at, word, true, "has not been waited for", site);
-        if (word.write_stamp > base && !knows_write(thread, word))
-            report(thread, "asynchronous read", at, word, true, "no barrier between them", site);
-        require_fenced(thread, "asynchronous read", at, word, site);
-    }
+    for_units(offset, bytes, [&](const Unit& unit, uint32_t at) { require_readable(thread, at, unit, site); });
+}
+
+void Shadow::require_readable(const Thread& thread, uint32_t at, const Unit& unit,
+                              const std::source_location& site) const {
+    require_open("asynchronous read", at, unit, site);
+    require_written(thread, "asynchronous read", at, unit, site);
+    require_fenced("asynchronous read", at, unit, site);
 }
 
 void Shadow::release(uint32_t offset, uint32_t bytes) {
-    for_words(offset, bytes, [](Word& word, uint8_t, uint32_t) { --word.held; });
+    for (uint32_t at = offset; at < offset + bytes; at += kChunkBytes) --chunk_of(at).held;
 }
 
 void Shadow::release_to(Thread& thread, uint32_t offset, uint32_t bytes) {
-    for_words(offset, bytes, [&](Word& word, uint8_t mask, uint32_t) {
-        --word.held;
-        note_read(thread, word, true);
-        word.read_bytes |= mask;
+    release(offset, bytes);
+    for_units(offset, bytes, [&](Unit& unit, uint32_t at) {
+        note_read(thread, unit, true);
+        unit.read_site = chunk_of(at).read_site;
     });
 }
 
-void Shadow::report(const Thread&, const char* does, uint32_t offset, const Word& word, bool with_write,
+void Shadow::make_mbarrier(Thread& thread, uint32_t offset, const std::source_location& site) {
+    write(thread, false, offset, kMbarrierBytes, site);
+    for_units(offset, kMbarrierBytes, [](Unit& unit, uint32_t) { unit.state = State::kMbarrier; });
+}
+
+void Shadow::use_mbarrier(const Thread& thread, uint32_t offset, const std::source_location& site) {
+    for_units(offset, kMbarrierBytes,
+              [&](const Unit& unit, uint32_t at) { require_written(thread, "use of an mbarrier", at, unit, site); });
+}
+
+void Shadow::report(const char* does, uint32_t offset, const Unit& unit, const char* what, const char* why,
+                    const std::source_location& site) const {
+    report(does, offset, what, unit.writer, unit.write_site, why, site);
+}
+
+void Shadow::report(const char* does, uint32_t offset, const char* what, uint16_t who, const void* where,
                     const char* why, const std::source_location& site) const {
-    const void* other = with_write ? word.write_site : word.read_site;
-    const uint16_t who = with_write ? word.writer : word.reader;
     char thread[32];
     std::snprintf(thread, sizeof thread, "thread %d", who);
     if (who >= kEngine) {
@@ -213,10 +300,8 @@ void Shadow::report(const Thread&, const char* does, uint32_t offset, const Word
                       : who == kEngine ? "the copy engine"
                                        : "an asynchronous operation");
     }
-    const char* what = with_write ? (word.in_flight ? "the asynchronous copy" : "the write")
-                                  : (word.held != 0 ? "the asynchronous read" : "the read");
     block_->fail(site, "race: %s of shared memory at byte %u and %s by %s at %s: %s", does, offset, what, thread,
-                 Place(__builtin_bit_cast(Site, other)).text, why);
+                 Place(__builtin_bit_cast(Site, where)).text, why);
 }
 
 }  // namespace adze::sim

@@ -1,8 +1,9 @@
-// Who touched each word of a block's shared memory last, and whether later accesses are ordered after it. Every access
-// carries the stamp of its moment; a thread knows, of every other, up to which stamp it has synchronised with it
+// Who touched each word of a block's shared memory last, and whether later accesses are ordered after it; of a word that is
+// accessed by parts, who touched each byte. Every access carries the stamp of its moment; a thread knows, of every other, up to which stamp it has synchronised with it
 // (clocks in the sense of Lamport; a vector of them a thread only where barriers of less than the block are in use).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <source_location>
 #include <vector>
@@ -31,44 +32,73 @@ public:
     // `by_engine`: the copy engine wrote it, and who waits for its barrier knows.
     void land(Thread& thread, uint32_t offset, uint32_t bytes, bool by_engine);
     // The async proxy (copy engine, wgmma) reads on behalf of the running thread until `release`: ordinary writes there
-    // must have been fenced.
-    void hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
+    // must have been fenced. Multiples of 16 bytes. True: all threads of the block know of the writes, and nobody may write
+    // there until the release.
+    bool hold(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
     void release(uint32_t offset, uint32_t bytes);
     // What hold checks, and no more.
     void require_readable(const Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
     // The same for the running thread alone, which has waited: others must synchronise with it before they write there.
     void release_to(Thread& thread, uint32_t offset, uint32_t bytes);
+    // From now on a memory barrier lies there: no access to it is right but its use, by threads that know of its making.
+    void make_mbarrier(Thread& thread, uint32_t offset, const std::source_location& site);
+    void use_mbarrier(const Thread& thread, uint32_t offset, const std::source_location& site);
 
 private:
     static constexpr uint32_t kWordBytes = 4;
+    static constexpr uint32_t kChunkBytes = 16, kMbarrierBytes = 8;
     static constexpr uint16_t kNobody = 0xffff, kMany = 0xfffe;
-    struct Word {
-        Stamp write_stamp, read_stamp;
-        uint32_t reader_warps;
-        uint32_t readers;  // if not 0, the place in read_stamps_ of what each thread has read
-        uint16_t writer, reader;
-        uint8_t write_bytes, read_bytes;  // masks
-        bool atomic, in_flight;
-        uint32_t held;  // by reads of the async proxy
-        const void *write_site, *read_site;
+    enum class State : uint8_t { kOpen, kInFlight, kMbarrier };
+    // What is remembered of a word, or of one byte of a word that is apart.
+    struct Unit {
+        Stamp write_stamp = 0, read_stamp = 0;
+        uint32_t reader_warps = 0;
+        uint32_t readers = 0;  // if not 0, the place in read_stamps_ of what each thread has read
+        uint16_t writer = kNobody, reader = kNobody;
+        State state = State::kOpen;
+        bool atomic = false;
+        bool is_apart = false;  // a word: its bytes in bytes_ count, and not what is here
+        uint32_t bytes = 0;     // a word: their place, once it was apart
+        const void *write_site = nullptr, *read_site = nullptr;
+    };
+    // What the async proxy reads, always 16 bytes at a time.
+    struct Chunk {
+        uint32_t held = 0;       // by so many reads
+        bool is_common = false;  // all threads know what was written there, it was fenced, and nobody wrote since
+        const void* read_site = nullptr;
     };
     void read(Thread& thread, uint32_t offset, uint32_t bytes, const std::source_location& site);
     void write(Thread& thread, bool atomic, uint32_t offset, uint32_t bytes, const std::source_location& site);
     template <class Visit>
-    void for_words(uint32_t offset, uint32_t bytes, Visit&& visit);
-    Stamp* stamp_of(const Word& word, int thread);
-    void note_read(Thread& thread, Word& word, bool has_met);
-    void tell_readers_apart(Word& word, int lanes);
-    void require_fenced(const Thread& thread, const char* does, uint32_t at, const Word& word,
-                        const std::source_location& site) const;
-    bool knows_write(const Thread& thread, const Word& word) const;
-    bool knows_reads(const Thread& thread, const Word& word);
-    [[noreturn]] void report(const Thread& thread, const char* does, uint32_t offset, const Word& word, bool with_write,
+    void for_units(uint32_t offset, uint32_t bytes, Visit&& visit);
+    template <class Visit>
+    void for_bytes(Unit& word, uint32_t begin, uint32_t end, Visit&& visit);
+    void take_apart(Unit& word);
+    void put_together(Unit& word, const Unit& as);
+    bool is_settled(const Unit& unit) const;
+    Chunk& chunk_of(uint32_t offset) { return chunks_[offset / kChunkBytes]; }
+    Stamp* stamp_of(const Unit& unit, int thread);
+    void take_readers(Unit& unit);
+    void note_read(Thread& thread, Unit& unit, bool has_met);
+    void tell_readers_apart(Unit& unit, int lanes);
+    void require_open(const char* does, uint32_t at, const Unit& unit, const std::source_location& site) const;
+    void require_written(const Thread& thread, const char* does, uint32_t at, const Unit& unit,
+                         const std::source_location& site) const;
+    void require_fenced(const char* does, uint32_t at, const Unit& unit, const std::source_location& site) const;
+    void require_readable(const Thread& thread, uint32_t at, const Unit& unit, const std::source_location& site) const;
+    bool is_fenced(const Unit& unit) const;
+    bool knows_write(const Thread& thread, const Unit& unit) const;
+    bool knows_reads(const Thread& thread, const Unit& unit);
+    [[noreturn]] void report(const char* does, uint32_t offset, const Unit& unit, const char* what, const char* why,
+                             const std::source_location& site) const;
+    [[noreturn]] void report(const char* does, uint32_t offset, const char* what, uint16_t who, const void* where,
                              const char* why, const std::source_location& site) const;
 
     Block* block_ = nullptr;
-    std::vector<Word> words_;
-    std::vector<Stamp> read_stamps_;  // by thread, of the words that several read
+    std::vector<Unit> words_;
+    std::vector<Chunk> chunks_;
+    std::vector<std::array<Unit, kWordBytes>> bytes_;  // of words that are or were apart
+    std::vector<Stamp> read_stamps_;                   // by thread, of the units that several read
 };
 
 }  // namespace adze::sim

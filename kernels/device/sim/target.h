@@ -8,7 +8,7 @@
 namespace adze {
 inline namespace ADZE_TARGET {
 
-constexpr Arch kArch = static_cast<Arch>(ADZE_SIM_ARCH);
+constexpr Arch kArch = Arch::ADZE_SIM_ARCH;
 constexpr Target kTarget{
     .arch = kArch,
     .warp_size = kArch == Arch::kGfx90a ? 64 : 32,

@@ -46,12 +46,20 @@ uint64_t passes(const uint64_t* address, uint64_t lanes, uint32_t bytes) {
     return most;
 }
 
-// Wide accesses go by as many lanes at a time as fill the banks once (8 lanes of 16 bytes); each part takes a pass.
-uint64_t count_conflicts(const uint64_t* address, uint64_t lanes, uint32_t bytes, int warp_size) {
+// The lanes of the p-th part of an access: as many as fill the banks once (8 of 16 bytes). On gfx90a, reads of 16 bytes take
+// quads of lanes from both halves of 32: 0 to 3 with 20 to 23, 4 to 7 with 16 to 19, and so on. As measured on gfx942
+// (github.com/nod-ai/amd-shark-ai, docs/empirical-lds/cdna3info.md, and AMD's note on LDS bank conflicts in CK-Tile).
+uint64_t lanes_together(int part, int count, bool in_quads) {
+    if (!in_quads) return ((uint64_t{1} << count) - 1) << part * count;
+    const int half = part / 4 * 32, quad = part % 4;
+    return uint64_t{0xf} << (half + quad * 4) | uint64_t{0xf} << (half + 16 + (quad ^ 1) * 4);
+}
+
+uint64_t count_conflicts(const uint64_t* address, uint64_t lanes, uint32_t bytes, int warp_size, bool reads) {
     const int together = std::min<int>(32, static_cast<int>(kBanks * kBankBytes / std::max(bytes, kBankBytes)));
     uint64_t conflicts = 0;
-    for (int first = 0; first < warp_size; first += together) {
-        const uint64_t part = lanes & ((together == 64 ? ~uint64_t{0} : (uint64_t{1} << together) - 1) << first);
+    for (int i = 0; i < warp_size / together; ++i) {
+        const uint64_t part = lanes & lanes_together(i, together, reads && bytes == 16 && warp_size == 64);
         if (part != 0) conflicts += passes(address, part, bytes) - 1;
     }
     return conflicts;
@@ -107,7 +115,8 @@ void WarpTraffic::settle(Counters& counters) {
             case Access::kSharedRead:
             case Access::kSharedWrite:
                 ++counters.shared_requests;
-                counters.shared_bank_conflicts += count_conflicts(group.address, group.lanes, group.bytes, warp_size_);
+                counters.shared_bank_conflicts += count_conflicts(group.address, group.lanes, group.bytes, warp_size_,
+                                                                  group.access == Access::kSharedRead);
                 break;
         }
     }

@@ -106,7 +106,7 @@ inline void wgmma_pin(Fragment&) {}
 template <class W, class TileB>
 inline sim::GroupMultiply describe_wgmma(typename W::C& c, const TileB& b, int n, int k, bool rows_b, bool accumulate,
                                          const Site& site) {
-    static_assert(kTarget.bulk_copy, "the target has no such instruction");
+    static_assert(kTarget.bulk_copy || sizeof(W) == 0, "the target has no such matrix instruction");
     const uint32_t address = b.data.template at<1>("wgmma", 0, site);
     if (n % (rows_b ? TileB::kPanel : 8) != 0) {
         sim::current->block->fail(site, "wgmma: b_n is %d; it must be a multiple of %d", n, rows_b ? TileB::kPanel : 8);
@@ -142,13 +142,13 @@ inline void wgmma(typename W::C& c, const typename W::A& a, const TileB& b, int 
     sim::current->block->wgmma_issue(std::move(what), site);
 }
 
+// A warp's share of the accumulators is Mma's.
 template <class W, class C>
-inline typename W::A as_wgmma_operand(const C& c, int first, Site) {
-    static_assert(sizeof(typename W::Element) == 2);
-    typename W::A a;
-    for (int i = 0; i < W::A::kCount; ++i)
-        a.value[i] = round_to<typename W::Element>(c.value[(first / 8 + i / 4) * 4 + i % 4]);
-    return a;
+inline typename W::A as_wgmma_operand(const C& c, int first, Site site) {
+    using M = Mma<typename W::Element>;
+    typename M::C parts[M::kK / M::kN];
+    for (int i = 0; i < M::kK / M::kN * 4; ++i) parts[i / 4].value[i % 4] = c.value[first / 2 + i];
+    return {as_operand<M>(parts, site).value};
 }
 
 }  // namespace ADZE_TARGET

@@ -3,18 +3,23 @@ using System.Reflection;
 
 namespace Adze.Native.Tests;
 
-/// <summary>The GoogleTest suite of the native library, so that `dotnet test` is the whole test.</summary>
+/// <summary>The GoogleTest suites of the native library and of the simulator, so that `dotnet test` is the whole test.</summary>
 public sealed class NativeTests
 {
     [NativeFact]
-    public async Task Native_suite_passes()
+    public Task Native_suite_passes() => Passes(NativeBuild.Preset);
+
+    [NativeFact]
+    public Task Simulators_own_tests_pass() => Passes("sim");
+
+    private static async Task Passes(string preset)
     {
         if (NativeFactAttribute.Missing is { } missing)
         {
             Assert.Fail(missing);
         }
 
-        ProcessStartInfo start = new("ctest", ["--preset", NativeBuild.Preset, "--parallel", $"{Environment.ProcessorCount}"])
+        ProcessStartInfo start = new("ctest", ["--preset", preset, "--parallel", $"{Environment.ProcessorCount}"])
         {
             WorkingDirectory = Repository.Root,
             RedirectStandardOutput = true,

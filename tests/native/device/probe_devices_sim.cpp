@@ -2,16 +2,14 @@
 #include "device/probe_device.h"
 #include "device/sim/device.h"
 #include "runtime/check.h"
+#include "sim_devices.h"
 
 namespace adze {
 #define ADZE_DECLARE_PROBES(target) \
     inline namespace target {       \
     const ProbeTable& probes();     \
     }
-ADZE_DECLARE_PROBES(sim_sm_80)
-ADZE_DECLARE_PROBES(sim_sm_90a)
-ADZE_DECLARE_PROBES(sim_gfx90a)
-ADZE_DECLARE_PROBES(sim_sm_89)
+ADZE_FOR_SIM_DEVICES(ADZE_DECLARE_PROBES)
 #undef ADZE_DECLARE_PROBES
 }  // namespace adze
 
@@ -42,10 +40,10 @@ private:
 const std::vector<std::unique_ptr<ProbeDevice>>& probe_devices() {
     static const auto devices = [] {
         std::vector<std::unique_ptr<ProbeDevice>> list;
-        list.push_back(std::make_unique<SimProbeDevice>(0, adze::sim_sm_80::probes()));
-        list.push_back(std::make_unique<SimProbeDevice>(1, adze::sim_sm_90a::probes()));
-        list.push_back(std::make_unique<SimProbeDevice>(2, adze::sim_gfx90a::probes()));
-        list.push_back(std::make_unique<SimProbeDevice>(3, adze::sim_sm_89::probes()));
+        int index = 0;
+#define ADZE_ADD_PROBES(target) list.push_back(std::make_unique<SimProbeDevice>(index++, adze::target::probes()));
+        ADZE_FOR_SIM_DEVICES(ADZE_ADD_PROBES)
+#undef ADZE_ADD_PROBES
         return list;
     }();
     return devices;

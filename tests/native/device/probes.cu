@@ -114,12 +114,10 @@ void probe_mma(LaunchStream& stream, const ProbeMmaParams& p) {
 void probe_chain(LaunchStream& stream, const ProbeChainParams& p) {
     with_format(p.format, [&](auto of_format) {
         using T = decltype(of_format);
-        if constexpr (sizeof(T) == 2) {
-            if (p.warp_group) return launch_one<WgmmaChainKernel<T>>(stream, p);
-        }
         if constexpr (std::is_same_v<T, int8_t>) {
             fail_unknown("probe_chain");
         } else {
+            if (p.warp_group) return launch_one<WgmmaChainKernel<T>>(stream, p);
             launch_one<ChainKernel<T>>(stream, p);
         }
     });

@@ -140,8 +140,7 @@ ADZE_DEVICE void fill_tile(const Tile& tile, const void* data) {
     constexpr int kVector = 16 / static_cast<int>(sizeof(T));
     const Global<const T> from(static_cast<const T*>(data), Tile::kElements);
     for (int i = thread_index() * kVector; i < Tile::kElements; i += block_threads() * kVector) {
-        tile.data.template store_vec<kVector>(Tile::index(i / Tile::kColumns, i % Tile::kColumns),
-                                              from.template load_vec<kVector>(i));
+        tile.store_chunk(i / Tile::kColumns, i % Tile::kColumns, from.template load_vec<kVector>(i));
     }
 }
 template <class Tile>
@@ -237,7 +236,7 @@ struct MmaKernel {
         for (int j = 0; j < kN / M::kN; ++j) store_c<M>(tile, 0, j * M::kN, c[j]);
         sync_warp();
         for (int i = lane_index() * 8; i < Tile::kElements; i += kWarpSize * 8) {
-            out.template store_vec<8>(i, tile.data.template load_vec<8>(Tile::index(i / kN, i % kN)));
+            out.template store_vec<8>(i, tile.load_chunk(i / kN, i % kN));
         }
     }
 };
@@ -340,14 +339,14 @@ struct ChainKernel {
 template <class T>
 struct WgmmaChainKernel {
     static constexpr const char* kName = "probe_wgmma_chain";
-    static constexpr int kThreads = kWarpGroup, kM = 64, kN = 64;
+    static constexpr int kThreads = kWarpGroup, kM = 64, kN = 64, kW = kWidth<T>;
     static constexpr int64_t kSharedBytes = 3 * kN * 128 + 1024;
     using Params = ProbeChainParams;
     static constexpr bool runs_on(Arch arch) { return on_sm90a(arch); }
 
     ADZE_DEVICE static void run(const Params& p) {
         using W = Wgmma<T, kN>;
-        using Tile = SharedTile<T, kN, kN>;
+        using Tile = SharedTile<T, kN, kW>;
         SharedArena arena;
         const Tile a = take_tile<Tile>(arena), b = take_tile<Tile>(arena), v = take_tile<Tile>(arena);
         fill_tile(a, p.a);
@@ -359,7 +358,7 @@ struct WgmmaChainKernel {
         wgmma_pin(between);
         wgmma_fence();
 #pragma unroll
-        for (int k = 0; k < kN; k += W::kK) wgmma<W>(between, a, 0, k, b, 0, k, k != 0);
+        for (int k = 0; k < kW; k += W::kK) wgmma<W>(between, a, 0, k, b, 0, k, k != 0);
         wgmma_commit();
         wgmma_wait<0>();
         wgmma_pin(between);
@@ -372,7 +371,7 @@ struct WgmmaChainKernel {
         wgmma_pin(out);
         wgmma_fence();
 #pragma unroll
-        for (int k = 0; k < kN; k += W::kK) wgmma<W, true>(out, left[k / W::kK], v, 0, k, k != 0);
+        for (int k = 0; k < kN; k += W::kK) wgmma<W, sizeof(T) == 2>(out, left[k / W::kK], v, 0, k, k != 0);
         wgmma_commit();
         wgmma_wait<0>();
         wgmma_pin(out);

@@ -64,7 +64,7 @@ struct ProbeMmaParams {
 };
 
 // One warp, or with warp_group one warp group: out = round(a b^T) v, the shape of attention, with round(a b^T) never in
-// memory. With W columns of 128 bytes. f16 and bf16, and without warp_group e4m3 and e5m2.
+// memory. With W columns of 128 bytes. Not int8.
 struct ProbeChainParams {
     const void* a;  // [M][W], M = 64 with warp_group, else the target's
     const void* b;  // [64][W]

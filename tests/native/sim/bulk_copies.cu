@@ -2,6 +2,8 @@
 #include <array>
 #include <cstring>
 
+#include "device/async_copy.h"
+#include "device/atomic.h"
 #include "device/bulk_copy.h"
 #include "device/dependent_launch.h"
 #include "device/swizzle.h"
@@ -350,6 +352,74 @@ SIM_TEST(BulkCopies, mbarrier_that_was_not_made) {
                               {"mbarrier_arrive: there is no mbarrier at byte 8", PLACE("before_init")});
 }
 
+// What may not happen to the 8 bytes of an mbarrier once it is made.
+enum class OnBarrier { kNothing, kStore, kStoreHalf, kRead, kAtomic, kCopy, kBulkLoad, kBulkStore, kInitAgain };
+
+struct OnBarrierParams {
+    TensorMap in, out;
+    float* data = nullptr;
+    OnBarrier what = OnBarrier::kNothing;
+};
+
+struct OverBarrier : TestKernel<64, OnBarrierParams> {
+    static constexpr const char* kName = "over_barrier";
+    static void run(const Params& p) {
+        SharedArena box_arena, barrier_arena, halves_arena, words_arena;  // four views of the same bytes
+        const auto box = box_arena.take<float>(kBoxBytes / 4, 1024);
+        const auto barriers = barrier_arena.take<uint64_t>(kBoxBytes / 8, 1024);
+        const auto halves = halves_arena.take<uint16_t>(kBoxBytes / 2, 1024);
+        const auto words = words_arena.take<uint32_t>(kBoxBytes / 4, 1024);
+        constexpr int kLast = kBoxBytes / 8 - 1;
+        const auto other = box_arena.take<uint64_t>(1);
+        const int32_t origin[2] = {0, 0};
+        if (thread_index() == 0) {
+            mbarrier_init(barriers, kLast, 1);  // @over init
+            mbarrier_init(other, 0, 1);
+            fence_mbarrier_init();
+        }
+        fence_async_proxy();
+        sync_block();
+        if (thread_index() == 5) {
+            if (p.what == OnBarrier::kStore) words.store(2 * kLast, 1u);                       // @over store
+            if (p.what == OnBarrier::kStoreHalf) halves.store(4 * kLast + 3, uint16_t{1});     // @over half
+            if (p.what == OnBarrier::kRead) barriers.load(kLast);                              // @over read
+            if (p.what == OnBarrier::kAtomic) atomic_add(words, 2 * kLast + 1, 1u);            // @over atomic
+            if (p.what == OnBarrier::kInitAgain) mbarrier_init(barriers, kLast, 1);            // @over again
+            if (p.what == OnBarrier::kBulkLoad) bulk_load<2>(box, 0, p.in, origin, other, 0);  // @over load
+            if (p.what == OnBarrier::kBulkStore) bulk_store<2>(p.out, origin, box, 0);         // @over bulk store
+            if (p.what == OnBarrier::kCopy) {
+                copy_async<4>(box, kBoxBytes / 4 - 4, Global<const float>(p.data, 4), 0);  // @over copy
+            }
+            mbarrier_arrive(barriers, kLast);
+        }
+        mbarrier_wait(barriers, kLast, 0);
+        if (thread_index() == 0) words.store(0, 1u);  // beside it
+    }
+};
+
+SIM_TEST(BulkCopies, what_lies_over_an_mbarrier) {
+    const Buffers buffers;
+    OnBarrierParams params{buffers.params.in, buffers.params.out, buffers.params.data};
+    expect_ok<OverBarrier>({2, 1, 1}, kShared, params);
+    const auto check = [&](OnBarrier what, const char* does, const std::string& place) {
+        params.what = what;
+        expect_caught<OverBarrier>({2, 1, 1}, kShared, params,
+                                   {"thread 5: race: ", does, "mbarrier_init by thread 0 at " + PLACE("over init"),
+                                    "an mbarrier lives there", place});
+    };
+    check(OnBarrier::kStore, "write of shared memory at byte 4088 ", PLACE("over store"));
+    check(OnBarrier::kStoreHalf, "write of shared memory at byte 4094 ", PLACE("over half"));
+    check(OnBarrier::kRead, "read of shared memory at byte 4088 ", PLACE("over read"));
+    check(OnBarrier::kAtomic, "write of shared memory at byte 4092 ", PLACE("over atomic"));
+    check(OnBarrier::kCopy, "write of shared memory at byte 4088 ", PLACE("over copy"));
+    check(OnBarrier::kBulkLoad, "write of shared memory at byte 4088 ", PLACE("over load"));
+    check(OnBarrier::kBulkStore, "asynchronous read of shared memory at byte 4088 ", PLACE("over bulk store"));
+    params.what = OnBarrier::kInitAgain;
+    expect_caught<OverBarrier>(
+        {2, 1, 1}, kShared, params,
+        {"mbarrier_init: thread 0 has made an mbarrier at byte 4088 of shared memory before", PLACE("over again")});
+}
+
 // A load before the kernel before has ended.
 struct EarlyLoad : TestKernel<64, BulkParams> {
     static constexpr const char* kName = "early_load";
@@ -490,14 +560,14 @@ SIM_TEST(BulkCopies, swizzles_are_the_documented_ones) {
     for (uint32_t row = 0; row < 16; ++row) {
         for (uint32_t byte = 0; byte < 128; ++byte) {
             const uint32_t chunk = byte / 16;
-            EXPECT_EQ(swizzled(Swizzle::k128, row * 128 + byte), row * 128 + (chunk ^ row % 8) * 16 + byte % 16);
+            EXPECT_EQ(swizzled(128, row * 128 + byte), row * 128 + (chunk ^ row % 8) * 16 + byte % 16);
             if (byte < 64) {
-                EXPECT_EQ(swizzled(Swizzle::k64, row * 64 + byte), row * 64 + (chunk ^ row / 2 % 4) * 16 + byte % 16);
+                EXPECT_EQ(swizzled(64, row * 64 + byte), row * 64 + (chunk ^ row / 2 % 4) * 16 + byte % 16);
             }
             if (byte < 32) {
-                EXPECT_EQ(swizzled(Swizzle::k32, row * 32 + byte), row * 32 + (chunk ^ row / 4 % 2) * 16 + byte % 16);
+                EXPECT_EQ(swizzled(32, row * 32 + byte), row * 32 + (chunk ^ row / 4 % 2) * 16 + byte % 16);
             }
-            EXPECT_EQ(swizzled(Swizzle::k16, row * 128 + byte), row * 128 + byte);
+            EXPECT_EQ(swizzled(16, row * 128 + byte), row * 128 + byte);
         }
     }
 }

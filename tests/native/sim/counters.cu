@@ -157,6 +157,8 @@ struct Banks : TestKernel<128, CounterParams> {
         if (p.which == 7) s.load_vec<2>(2 * lane);
         if (p.which == 8) s.load(lane / 2 * 32);
         if (p.which == 9) s.load_vec<4>(36 * (lane % 8) + lane / 8 * 4);  // rows of 144 bytes
+        if (p.which == 10) s.store_vec<4>(36 * (lane % 8) + lane / 8 * 4 + warp_index() * 512, {});
+        if (p.which == 11) s.load_vec<2>(lane % 16 * 32 + lane / 16 * 2);
     }
 };
 
@@ -174,7 +176,10 @@ SIM_TEST(Counters, bank_conflicts) {
     check(6, 4 * 7);  // 4 passes of 8 lanes, all in the same 4 banks
     check(7, 0);
     check(8, 15);  // pairs share a word
-    check(9, 0);
+    // With 64 lanes, reads of 16 bytes take lanes 0 to 3 with 20 to 23, and so on: of two rows a chunk meets another's.
+    check(9, kLanes == 32 ? 0 : 4);
+    check(10, 0);
+    check(11, 2 * 15);  // 2 passes of 16 lanes, all in the same 2 banks
 }
 
 struct SharedWrites : TestKernel<128, CounterParams> {

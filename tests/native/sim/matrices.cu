@@ -135,6 +135,9 @@ SIM_TEST(Matrices, fragments_are_the_documented_ones) {
 }
 
 template <class T>
+using MmaWideHere = std::conditional_t<kWarpSize == 64, MmaWide<T>, Mma<T>>;
+
+template <class T>
 void check_wide() {
     if constexpr (kWarpSize == 64) check_fragments<MmaWide<T>, DocumentedMfma32>({32, 32, 8});
 }
@@ -238,8 +241,8 @@ SIM_TEST(Matrices, products_are_exact) {
         check_product<Mma<std::conditional_t<kTarget.fp8_mma, e5m2, bf16>>, false, Swizzle::k32>();
     }
     if constexpr (kWarpSize == 64) {
-        check_product<std::conditional_t<kWarpSize == 64, MmaWide<bf16>, Mma<bf16>>, false>();
-        check_product<std::conditional_t<kWarpSize == 64, MmaWide<f16>, Mma<bf16>>, true>();
+        check_product<MmaWideHere<bf16>, false>();
+        check_product<MmaWideHere<f16>, true>();
     }
 }
 
@@ -342,10 +345,62 @@ SIM_TEST(Matrices, swizzled_tiles_meet_no_bank_twice) {
         EXPECT_EQ((count_banks<Banks<Mma<bf16>, Swizzle::k128, 2>>().shared_bank_conflicts), 0u);
         EXPECT_EQ((count_banks<Banks<Mma<bf16>, Swizzle::k16, 2>>().shared_bank_conflicts), 2u * 4 * 2 * 7);
     } else {
-        // 16 rows by 4 chunks of 8 bytes: 16 lanes of a pass stand in one column of 128-byte rows.
-        EXPECT_GT((count_banks<Banks<Mma<bf16>, Swizzle::k16, 0>>().shared_bank_conflicts),
-                  (count_banks<Banks<Mma<bf16>, Swizzle::k128, 0>>().shared_bank_conflicts));
+        // 16 lanes at a time stand in one column of 16 rows.
+        const auto check = [&]<class M>(M) {
+            EXPECT_EQ((count_banks<Banks<M, Swizzle::k128, 0>>().shared_bank_conflicts), 0u);
+            EXPECT_EQ((count_banks<Banks<M, Swizzle::k128, 1>>().shared_bank_conflicts), 0u);
+            EXPECT_EQ((count_banks<Banks<M, Swizzle::k64, 0>>().shared_bank_conflicts), 0u);
+            EXPECT_GT((count_banks<Banks<M, Swizzle::k16, 0>>().shared_bank_conflicts), 0u);
+        };
+        check(Mma<bf16>{});
+        check(Mma<f16>{});
+        check(Mma<int8_t>{});
+        check(MmaWideHere<bf16>{});
+        EXPECT_EQ((count_banks<Banks<Mma<bf16>, Swizzle::k128, 2>>().shared_bank_conflicts), 0u);
+        // 8 bytes of 16 rows, 128 bytes apart: 15 too many in each of 4 passes, of two warps and 4 loads.
+        EXPECT_EQ((count_banks<Banks<Mma<bf16>, Swizzle::k16, 0>>().shared_bank_conflicts), 4u * 15 * 4);
     }
+}
+
+// Chunks of 16 bytes go where their elements are looked for, and come back.
+template <class T, Swizzle kSwizzle>
+struct Chunks : TestKernel<64> {
+    static constexpr const char* kName = "chunks";
+    using Tile = SharedTile<T, 32, 128 / static_cast<int>(sizeof(T)), kSwizzle>;
+    static void run(const TestParams& p) {
+        SharedArena arena;
+        Tile tile;
+        tile.data = arena.take<T>(Tile::kElements, Tile::kAlignment);
+        typename Tile::Chunk chunk;
+        bool same = true;
+        for (int i = thread_index() * Tile::kChunk; i < Tile::kElements; i += kThreads * Tile::kChunk) {
+            for (int j = 0; j < Tile::kChunk; ++j) chunk[j] = element<T>((i + j) % 61);
+            tile.store_chunk(i / Tile::kColumns, i % Tile::kColumns, chunk);
+        }
+        sync_block();
+        for (int i = thread_index() * Tile::kChunk; i < Tile::kElements; i += kThreads * Tile::kChunk) {
+            chunk = tile.load_chunk(i / Tile::kColumns, i % Tile::kColumns);
+            for (int j = 0; j < Tile::kChunk; ++j) {
+                const T alone = tile.data.load(Tile::index((i + j) / Tile::kColumns, (i + j) % Tile::kColumns));
+                same &= sim::widen(alone) == (i + j) % 61 && sim::widen(chunk[j]) == (i + j) % 61;
+            }
+        }
+        Global<float>(p.data, 64).store(thread_index(), same ? 1.0f : 0.0f);
+    }
+};
+
+template <class T, Swizzle kSwizzle>
+void check_chunks() {
+    const sim_test::Array<float> out(64, 0.0f);
+    expect_ok<Chunks<T, kSwizzle>>({1, 1, 1}, 8192, {.data = out.data(), .count = 64});
+    for (const float value : out) ASSERT_EQ(value, 1.0f);
+}
+
+SIM_TEST(Matrices, chunks_lie_where_their_elements_do) {
+    check_chunks<bf16, Swizzle::k128>();
+    check_chunks<bf16, Swizzle::k16>();
+    check_chunks<int8_t, Swizzle::k128>();
+    check_chunks<int8_t, Swizzle::k64>();
 }
 
 SIM_TEST(Matrices, instructions_are_counted) {

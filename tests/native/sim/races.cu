@@ -141,9 +141,105 @@ SIM_TEST(Races, atomic_before_the_barrier) {
     expect_detector<AtomicIsNoBarrier>({2, 1, 1}, kShared, {}, {"race: ", PLACE("atomic store"), PLACE("atomic add")});
 }
 
+// The plain write before the barrier is known; the update after it is not.
+struct AtomicAfterOwnWrite : TestKernel<64> {
+    static constexpr const char* kName = "atomic_after_own_write";
+    static void run(const Params& p) {
+        SharedArena arena;
+        const auto sum = arena.take<int32_t>(1);
+        if (thread_index() == 0) sum.store(0, 0);
+        sync_block();
+        if (thread_index() == 0) atomic_add(sum, 0, 1);  // @own_write add
+        if (p.good) sync_block();
+        if (thread_index() == 63) sum.load(0);  // @own_write read
+    }
+};
+
+SIM_TEST(Races, atomic_after_a_write_that_is_known) {
+    expect_detector<AtomicAfterOwnWrite>({2, 1, 1}, kShared, {},
+                                         {"race: ", PLACE("own_write add"), PLACE("own_write read")});
+}
+
+// Neighbours write the parts of one word; another thread reads, or writes, what one of them wrote.
+template <class T, bool kReads>
+struct PartsOfAWord : TestKernel<128> {
+    static constexpr const char* kName = "parts_of_a_word";
+    static constexpr int kParts = 4 / static_cast<int>(sizeof(T));
+    static void run(const Params& p) {
+        SharedArena arena;
+        const auto s = arena.take<T>(16);
+        const int t = thread_index();
+        if (t < kParts) s.store(8 + t, T{1});  // @part write
+        if (p.good) sync_block();
+        if (t != 127) return;
+        if (kReads) {
+            s.load(8);  // @part read
+        } else {
+            s.store(8, T{2});  // @part write again
+        }
+    }
+};
+
+template <class T>
+void check_parts_of_a_word() {
+    const std::string at = "shared memory at byte " + std::to_string(8 * sizeof(T)) + " and ";
+    expect_detector<PartsOfAWord<T, true>>({2, 1, 1}, kShared, {},
+                                           {"race: ", at, PLACE("part write"), PLACE("part read")});
+    expect_detector<PartsOfAWord<T, false>>({2, 1, 1}, kShared, {},
+                                            {"race: ", at, PLACE("part write"), PLACE("part write again")});
+}
+
+SIM_TEST(Races, with_the_first_of_two_writers_of_a_word) {
+    check_parts_of_a_word<uint16_t>();
+}
+SIM_TEST(Races, with_the_first_of_four_writers_of_a_word) {
+    check_parts_of_a_word<uint8_t>();
+}
+
+// A whole word and a part of it.
+struct WholeAndPart : TestKernel<64> {
+    static constexpr const char* kName = "whole_and_part";
+    static void run(const Params& p) {
+        SharedArena arena;
+        const auto halves = arena.take<uint16_t>(4);
+        const int t = thread_index();
+        if (t < 4) halves.store(t, uint16_t{1});  // @whole write
+        if (p.good) sync_block();
+        if (t == 63) halves.load_vec<4>(0);  // @whole read
+        sync_block();
+        if (t == 0) halves.store_vec<4>(0, {});  // together again
+        sync_block();
+        if (t == 1) halves.load(3);
+    }
+};
+
+SIM_TEST(Races, between_parts_of_a_word_and_all_of_it) {
+    expect_detector<WholeAndPart>({2, 1, 1}, kShared, {}, {"race: ", PLACE("whole write"), PLACE("whole read")});
+}
+
 // Correct uses.
 
-// Each half of a word belongs to another thread.
+// Each half of a word belongs to another thread, which reads and writes it as it likes.
+struct HalvesApart : TestKernel<128> {
+    static constexpr const char* kName = "halves_apart";
+    static void run(const Params&) {
+        SharedArena arena;
+        const auto s = arena.take<uint16_t>(128);
+        const int t = thread_index();
+        s.load_vec<2>(t & ~1);  // all of it, and both know of both
+        sync_block();
+        for (int i = 0; i < 3; ++i) {
+            s.load(t);
+            shuffle_xor(1.0f, 1);  // the neighbour has read its own
+            s.store(t, static_cast<uint16_t>(i));
+            shuffle_xor(1.0f, 1);
+        }
+    }
+};
+SIM_TEST(Races, none_between_owners_of_halves) {
+    expect_ok<HalvesApart>({3, 1, 1}, kShared, {});
+}
+
 struct HalfWords : TestKernel<128> {
     static constexpr const char* kName = "half_words";
     static void run(const Params&) {

@@ -23,9 +23,9 @@ template struct WriteTarget<float>;
 SIM_TEST(Targets, run_bodies_of_their_own) {
     const sim_test::Array<float> out(3, 0.0f);
     expect_ok<WriteTarget<float>>({2, 1, 1}, 0, {.data = out.data(), .count = 3});
-    EXPECT_EQ(out[0], static_cast<float>(ADZE_SIM_ARCH));
-    EXPECT_EQ(out[1], ADZE_SIM_ARCH == 910 ? 64.0f : 32.0f);
-    EXPECT_EQ(out[2], ADZE_SIM_ARCH == 910 ? 1.0f : 2.0f);
+    EXPECT_EQ(out[0], static_cast<float>(Arch::ADZE_SIM_ARCH));
+    EXPECT_EQ(out[1], kArch == Arch::kGfx90a ? 64.0f : 32.0f);
+    EXPECT_EQ(out[2], kArch == Arch::kGfx90a ? 1.0f : 2.0f);
     const sim_test::Machine machine(kTarget.arch);
     EXPECT_EQ(machine.device().warp_size, kWarpSize);
     EXPECT_NE(std::strstr(ADZE_QUOTE(ADZE_SIM_TARGET), machine.device().architecture), nullptr);
