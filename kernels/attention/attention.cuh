@@ -382,13 +382,15 @@ private:
             const int64_t offset = offsets.load(first + row);
             const bool inside = guard(offset >= 0);
             const int64_t index = inside ? offset + column : 0;
-            if (aligned || !inside) {
+            if (aligned) {
                 copy_chunk_async(tile, row, column, memory, index, inside);
                 continue;
             }
-            Vec<T, kChunk> chunk;
+            Vec<T, kChunk> chunk{};
 #pragma unroll
-            for (int j = 0; j < kChunk; ++j) chunk[j] = memory.load(index + j);
+            for (int j = 0; j < kChunk; ++j) {
+                if (inside) chunk[j] = memory.load(index + j);
+            }
             tile.store_chunk(row, column, chunk);
         }
     }

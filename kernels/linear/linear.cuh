@@ -201,14 +201,14 @@ private:
                                        bool aligned, const TileX& to, int to_row, int to_column) {
         const bool inside = guard(row < x.rows && column < x.columns);
         const int64_t index = inside ? row * x.row_stride + column : 0;
-        if (!inside || (aligned && column + kChunk <= x.columns)) {
+        if (aligned && (!inside || column + kChunk <= x.columns)) {
             copy_chunk_async(to, to_row, to_column, memory, index, inside);
             return;
         }
         Vec<T, kChunk> chunk{};
 #pragma unroll
         for (int i = 0; i < kChunk; ++i) {
-            if (guard(column + i < x.columns)) chunk[i] = memory.load(index + i);
+            if (inside && guard(column + i < x.columns)) chunk[i] = memory.load(index + i);
         }
         to.store_chunk(to_row, to_column, chunk);
     }

@@ -20,6 +20,8 @@ inline void copy_async(const Shared<T>& to, int to_index, const Global<const T>&
         if (inside) {
             source = from.template at<N>("asynchronous copy", from_index, site);
             sim::note_global(sim::Access::kGlobalRead, source, kBytes, site);
+        } else {
+            from.template aligned_at<N>("asynchronous copy", from_index, site);
         }
         sim::current->block->copy_async(offset, source, kBytes, site);
     }

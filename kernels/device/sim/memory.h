@@ -52,6 +52,11 @@ public:
     T* at(const char* does, int64_t index, const Site& site) const {
         static_assert(sizeof(T) * N <= 16 && (sizeof(T) * N & (sizeof(T) * N - 1)) == 0);
         if (index < 0 || index > count_ - N) sim::fail_outside(does, data_, count_, index, N, sizeof(T), site);
+        return aligned_at<N>(does, index, site);
+    }
+    // Perhaps outside: nothing is read there, but the address must still be one that an instruction takes.
+    template <int N>
+    T* aligned_at(const char* does, int64_t index, const Site& site) const {
         T* address = data_ + index;
         if (reinterpret_cast<uintptr_t>(address) % (sizeof(T) * N) != 0)
             sim::fail_misaligned(does, address, sizeof(T) * N, site);

@@ -153,6 +153,25 @@ SIM_TEST(AsyncCopies, past_the_end) {
                                 {"asynchronous copy of 16 bytes", "out of bounds", PLACE("past")});
 }
 
+// Nothing is read outside, and yet the instruction takes only an aligned address.
+struct MisalignedOutside : TestKernel<64> {
+    static constexpr const char* kName = "misaligned_outside";
+    static void run(const Params& p) {
+        SharedArena arena;
+        const auto s = arena.take<float>(256);
+        const Global<const float> in(p.data, p.count);
+        copy_async<4>(s, 4 * thread_index(), in, p.good ? 0 : 1, false);  // @misaligned_outside
+        commit_copies();
+        wait_copies<0>();
+    }
+};
+
+SIM_TEST(AsyncCopies, misaligned_outside) {
+    const sim_test::Array<float> data(64, 1.0f);
+    expect_detector<MisalignedOutside>({2, 1, 1}, kShared, {.data = data.data(), .count = 64},
+                                       {"asynchronous copy of 16 bytes", "misaligned", PLACE("misaligned_outside")});
+}
+
 // A copy is as late as it may be: what it reads changes until the wait.
 struct Late : TestKernel<64> {
     static constexpr const char* kName = "late";

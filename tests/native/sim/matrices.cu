@@ -246,6 +246,46 @@ SIM_TEST(Matrices, products_are_exact) {
     }
 }
 
+// MIOpen's documentation, "MI200 MFMA behavior specifics": gfx90a takes subnormal 16-bit
+// numbers as zero, and gives none.
+struct SmallParams {
+    float a, b, c;
+    float* data;
+};
+
+template <class T>
+struct SmallNumbers : TestKernel<kWarpSize, SmallParams> {
+    static constexpr const char* kName = "small_numbers";
+    static void run(const SmallParams& p) {
+        using M = Mma<T>;
+        typename M::A a{};
+        typename M::B b{};
+        typename M::C c;
+        for (int i = 0; i < M::A::kCount; ++i) a.value[i] = round_to<T>(M::A::column(i) == 3 ? p.a : 0.0f);
+        for (int i = 0; i < M::B::kCount; ++i) b.value[i] = round_to<T>(M::B::row(i) == 3 ? p.b : 0.0f);
+        for (auto& x : c.value) x = p.c;
+        mma<M>(c, a, b);
+        Global<float>(p.data, kWarpSize).store(thread_index(), c.value[0]);
+    }
+};
+
+template <class T>
+void check_small_number(float a, float b, float c, float expected_of_mfma) {
+    const sim_test::Array<float> out(kWarpSize, -1.0f);
+    expect_ok<SmallNumbers<T>>({1, 1, 1}, 0, {a, b, c, out.data()});
+    for (const float value : out) EXPECT_EQ(value, kWarpSize == 64 ? expected_of_mfma : a * b + c) << a << ' ' << b;
+}
+
+SIM_TEST(Matrices, small_numbers_are_zero_on_gfx90a) {
+    check_small_number<f16>(0x1p-14f, 2, 1, 1 + 0x1p-13f);
+    check_small_number<f16>(0x1p-15f, 2, 1, 1);
+    check_small_number<f16>(2, -0x1.8p-15f, 1, 1);
+    check_small_number<bf16>(0x1p-15f, 2, 1, 1 + 0x1p-14f);
+    check_small_number<bf16>(0x1p-127f, 0x1p100f, 0, 0);
+    check_small_number<bf16>(0x1p-100f, 0x1p-30f, 0, 0);  // the sum
+    check_small_number<bf16>(0x1p-100f, 0x1p-26f, 0, 0x1p-126f);
+}
+
 SIM_TEST(Matrices, a_wrong_layout_gives_a_wrong_product) {
     using K = Product<Mma<bf16>, false, Swizzle::k128>;
     const sim_test::Array<float> out(K::kHigh * K::kWide, -1.0f);
