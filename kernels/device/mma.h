@@ -33,8 +33,8 @@ struct MmaWide;  // only on gfx90a
 
 // Whether the target has the instruction of Mma<T> or MmaWide<T>, for those that it defines.
 template <class M>
-constexpr bool kHasMma = kTarget.fp8_mma ||
-                         !(std::is_same_v<typename M::Element, e4m3> || std::is_same_v<typename M::Element, e5m2>);
+constexpr bool kHasMma =
+    kTarget.fp8_mma || !(std::is_same_v<typename M::Element, e4m3> || std::is_same_v<typename M::Element, e5m2>);
 
 // c += a b; M is Mma<T> or MmaWide<T>.
 template <class M>
