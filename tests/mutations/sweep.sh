@@ -31,7 +31,7 @@ suites_of() {
         *@attention.*) echo 'Gpu/Attention.*:Gpu/Graph.*' ;;
         *@kv_append.*) echo 'Gpu/KvAppend.*:Gpu/Graph.*' ;;
         *@glue.*) echo 'Gpu/Glue.*' ;;
-        *@sampling.*) echo 'Gpu/Sampling.*' ;;
+        *@sampling*) echo 'Gpu/Sampling.*' ;;
         *) echo 'Gpu/*' ;;
     esac
 }

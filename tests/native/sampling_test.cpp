@@ -47,8 +47,10 @@ protected:
         return out;
     }
 
-    /// Each id is the token at which the cumulative probability exceeds u, give or take float32's rounding of the sums.
-    void expect_draws(const SamplingCall& call, const std::vector<int>& ids, const std::vector<Allowed>& allowed = {}) {
+    /// Each id is the token at which the cumulative probability exceeds u, give or take float32's rounding of the sums,
+    /// and, where `edge`, a token that top_p keeps or drops by that rounding.
+    void expect_draws(const SamplingCall& call, const std::vector<int>& ids, const std::vector<Allowed>& allowed = {},
+                      bool edge = false) {
         for (int64_t b = 0; b < call.logits.rows(); ++b) {
             const Params& params = call.params[size_t(b)];
             std::vector<double> row;
@@ -61,14 +63,28 @@ protected:
             }
             ASSERT_GE(id, 0) << "row " << b;
             ASSERT_LT(size_t(id), p.size()) << "row " << b;
-            ASSERT_GT(p[size_t(id)], 0) << "row " << b << " drew the dropped token " << id;
+            double least = 1;
+            for (double share : p) least = share > 0 ? std::min(least, share) : least;
+            if (!edge || params.top_p == 0) {
+                ASSERT_GT(p[size_t(id)], 0) << "row " << b << " drew the dropped token " << id;
+            }
             const double u = params.temperature == 0 ? 0 : oracle::philox_uniform(params.seed, params.position);
             double below = 0;
             for (int i = 0; i < id; ++i) below += p[size_t(i)];
-            const double tolerance = 2e-6;
+            const double tolerance = 2e-6 + (edge && params.top_p > 0 ? 2 * least : 0);
             EXPECT_LE(below, u + tolerance) << "row " << b << " id " << id;
             EXPECT_GT(below + p[size_t(id)], u - tolerance) << "row " << b << " id " << id;
         }
+    }
+
+    /// Of the largest u of a seed's first million positions, or the smallest.
+    static uint64_t position_of(uint64_t seed, bool largest) {
+        uint64_t found = 0;
+        for (uint64_t position = 1; position < 1'000'000; ++position) {
+            const double u = oracle::philox_uniform(seed, position), best = oracle::philox_uniform(seed, found);
+            if (largest ? u > best : u < best) found = position;
+        }
+        return found;
     }
 
     /// How often one row is drawn from: a simulated device takes its time.
@@ -412,6 +428,44 @@ TEST_P(Sampling, WholeVocabulary) {
                 const double u = oracle::philox_uniform(params[size_t(b)].seed, params[size_t(b)].position);
                 EXPECT_LE(below, u + 3e-5) << "row " << b;
                 EXPECT_GT(below + p[size_t(id)], u - 3e-5) << "row " << b;
+            }
+        }
+    }
+}
+
+// Filters that keep thousands of tokens, over logits of all kinds. In the order of the ids or against it, u next to 1 or to
+// 0 draws the last token that is kept: one too many or too few is seen.
+TEST_P(Sampling, FiltersThatKeepThousands) {
+    const uint64_t seed = 17, low = position_of(seed, false), high = position_of(seed, true);
+    const std::vector<Params> filters{
+        {0.7f, 0, 0.9f, 0, 0, 0},     {1, 0, 0.999f, 0, 0, 0},   {1, 5000, 0, 0, 0, 0},
+        {2, 100000, 0, 0, 0, 0},      {1, 5000, 0.8f, 0, 0, 0},  {0.9f, 30000, 0.97f, 1e-6f, 0, 0},
+        {0.7f, 0, 0.9f, 1e-6f, 0, 0}, {1, 0, 0, 1e-6f, 0, 0},    {3, 20000, 0.5f, 0.3f, 0, 0},
+        {1, 0, 0.99f, 0.2f, 0, 0},    {1, 7000, 0, 1e-3f, 0, 0}, {5, 0, 0.3f, 0, 0, 0},
+    };
+    size_t next = 0;
+    for (int64_t V : {9000, 50001, 128256, 200000}) {
+        for (adze_dtype dtype : kit::kFloats) {
+            for (int kind = 0; kind < kit::kWideLogits; ++kind) {
+                if (V > 60000 && (kind + V + int64_t(dtype)) % 5 != 0) continue;
+                const int64_t B = 3;
+                Tensor in(dtype, B, V);
+                std::vector<Params> params;
+                for (int64_t b = 0; b < B; ++b) {
+                    std::vector<double> row;
+                    for (int64_t i = 0; i < V; ++i) row.push_back(kit::wide_logit(kind, i, V, random));
+                    if (b == 1) std::sort(row.begin(), row.end(), std::greater<>());
+                    if (b == 2) std::sort(row.begin(), row.end());
+                    for (int64_t i = 0; i < V; ++i) in.set(b, i, row[size_t(i)]);
+                    params.push_back(filters[next++ % filters.size()]);
+                    params.back().seed = b == 0 ? random.next() : seed;
+                    params.back().position = b == 1 ? high : low;
+                }
+                SamplingCall call(context, in.freeze(), params);
+                expect_draws(call, call.run(stream), {}, true);
+                if (HasFailure()) {
+                    FAIL() << "V " << V << " dtype " << int(dtype) << " kind " << kind << " filters to " << next;
+                }
             }
         }
     }

@@ -120,7 +120,7 @@ TEST_P(Traffic, Sampling) {
     const int64_t B = 2, V = 128256;
     const Tensor flat = tensor(B, V), peaked = Tensor(ADZE_DTYPE_BF16, B, V).fill(kit::normal(random, 4));
     const auto sample = [&](const char* name, const Tensor& logits, const adze_sampling_params& params) {
-        kit::SamplingCall call(context, logits, std::vector<adze_sampling_params>(size_t(B), params));
+        kit::SamplingCall call(context, logits, std::vector<adze_sampling_params>(size_t(logits.rows()), params));
         const adze_sampling_desc desc = call.desc();
         check(name, bytes(logits), [&] { return adze_sampling_run(stream, &desc); });
     };
@@ -128,7 +128,23 @@ TEST_P(Traffic, Sampling) {
     sample("sampling plain", flat, {1, 0, 0, 0, 1, 2});
     sample("sampling top_k", flat, {1, 50, 0, 0, 1, 2});
     sample("sampling top_p", peaked, {0.7f, 0, 0.9f, 0, 1, 2});
-    sample("sampling top_p flat", flat, {0.7f, 0, 0.9f, 0, 1, 2});  // keeps some ten thousand tokens
+    // Keep thousands of tokens.
+    sample("sampling top_p flat", flat, {0.7f, 0, 0.9f, 0, 1, 2});
+    sample("sampling top_k large", flat, {1, 5000, 0, 0, 1, 2});
+    sample("sampling top_k most", flat, {1, 100000, 0, 0, 1, 2});
+    sample("sampling min_p tiny", flat, {1, 0, 0, 1e-6f, 1, 2});
+    sample("sampling both", flat, {0.7f, 20000, 0.9f, 1e-6f, 1, 2});
+    for (adze_dtype dtype : {ADZE_DTYPE_BF16, ADZE_DTYPE_F32}) {
+        for (int kind = 0; kind < kit::kWideLogits; ++kind) {
+            const Tensor wide = Tensor(dtype, 1, V).fill([&, i = int64_t{0}]() mutable {
+                return kit::wide_logit(kind, i++, V, random);
+            });
+            for (const adze_sampling_params& params :
+                 {adze_sampling_params{1, 0, 0.9f, 0, 1, 2}, {1, 30000, 0, 0, 1, 2}, {2, 40000, 0.7f, 1e-6f, 1, 2}}) {
+                sample("sampling any logits", wide, params);
+            }
+        }
+    }
 }
 
 TEST_P(Traffic, KvAppend) {

@@ -9,6 +9,28 @@ namespace kit {
 
 using Allowed = std::vector<bool>;
 
+/// Logits of V tokens that share their mass among many, of several kinds.
+constexpr int kWideLogits = 7;
+inline double wide_logit(int kind, int64_t i, int64_t V, Random& random) {
+    const double x = random.normal();
+    switch (kind) {
+        case 0:
+            return x;
+        case 1:
+            return 0.25;  // all equal
+        case 2:
+            return std::round(2 * x) / 2;  // few values
+        case 3:
+            return i < 2 ? 9 : x;  // two above the rest
+        case 4:
+            return 1 + x * 1e-6;  // neighbours, or equal
+        case 5:
+            return std::ldexp(x, int(random.integer(-30, 2)));  // of many exponents
+        default:
+            return (i / 700 % 9 == 0 ? 3 : i > V / 2 ? -2 : 0) + x * 0.01;  // clusters
+    }
+}
+
 struct SamplingCall {
     SamplingCall(adze_context* context, Tensor logits_in, std::vector<adze_sampling_params> params_in = {},
                  const std::vector<Allowed>& allowed = {}, Random* junk = nullptr)
