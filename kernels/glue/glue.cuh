@@ -266,6 +266,7 @@ struct RmsNormLongParams {
 struct RmsNormLong {
     static constexpr const char* kName = "rms_norm_long";
     static constexpr int kThreads = 512;
+    static constexpr int kBlocksPerProcessor = 2;  // where a row leaves shared memory for another
     static constexpr int kStep = kThreads * kLaneElements;
     using Params = RmsNormLongParams;
     static constexpr bool runs_on(Arch) { return true; }
