@@ -2,8 +2,8 @@
 //
 // A block has a few consecutive tokens. One lane a token finds its sequence in the plan, in device memory, and with it
 // the page; then all threads move vectors of 8 elements (device/float_matrix.h) of the tokens' keys, then of their values.
-// Floor: k and v read once, their bytes in the cache written once; a block's places cost some 100 bytes of the plan, and
-// each token's page 32.
+// Floor: k and v read once, their bytes in the cache written once; a block's places cost some 200 bytes of the plan, and
+// each page's id 32.
 #pragma once
 
 #include "attention/attention.h"
