@@ -19,8 +19,7 @@ protected:
         return Tensor(dtype, rows, columns, gap()).fill(kit::normal(random, scale));
     }
     Tensor output(int64_t rows, int64_t columns) { return Tensor(dtype(), rows, columns, gap()).poison(); }
-    /// Of the device: how many rows give a block several of them follows from its processors, what it keeps of a row from
-    /// its shared memory.
+    /// Of the device: from its processors follows how many rows a block has, from its shared memory what is kept of one.
     adze_device_info info() const {
         adze_device_info out{};
         out.struct_size = sizeof out;
