@@ -37,7 +37,7 @@ struct AttentionSchedule {
 // The schedule in device memory, as GPU kernels read it: one block of memory whose sections lie where the plan's
 // capacities put them, so that a captured run finds the next batch in the same place.
 struct AttentionCounts {
-    int32_t num_sequences, num_work, num_merges, reserved;
+    int32_t num_sequences, num_work, num_merges, num_q_tokens;
 };
 struct AttentionDevicePlan {
     const AttentionCounts* counts;  // NULL: the backend reads the schedule on the host

@@ -134,7 +134,7 @@ AttentionDevicePlan attention_image_view(const AttentionShape& shape, const void
 uint64_t write_attention_image(const AttentionShape& shape, const AttentionSchedule& schedule, void* image) {
     const AttentionDevicePlan to = attention_image_view(shape, image);
     const AttentionCounts counts{schedule.num_sequences, static_cast<int32_t>(schedule.work.size()),
-                                 static_cast<int32_t>(schedule.merges.size()), 0};
+                                 static_cast<int32_t>(schedule.merges.size()), schedule.qo_indptr.back()};
     put(to.counts, &counts, 1);
     put(to.qo_indptr, schedule.qo_indptr.data(), schedule.qo_indptr.size());
     put(to.kv_indptr, schedule.kv_indptr.data(), schedule.kv_indptr.size());

@@ -38,11 +38,15 @@ void kv_append(LaunchStream& stream, const KvAppendParams& p) {
     const AttentionDevicePlan& plan = p.plan->device;
     // What is recorded must do for every batch that the plan may be given before it runs.
     const int64_t tokens = stream.capturing() ? shape.max_q_tokens : p.plan->schedule.qo_indptr.back();
-    const int64_t together = std::clamp<int64_t>(tokens / (2 * stream.num_processors()), 1, KvAppend::kMaxTokens);
+    // Two blocks for each processor; but where tokens are so small that most threads would idle, fewer.
+    const KvAppendSide k = kv_append_side(p.k, p.k_cache, shape, shape.head_dim_qk);
+    const KvAppendSide v = kv_append_side(p.v, p.v_cache, shape, shape.head_dim_v);
+    const int64_t token_vectors = int64_t{shape.num_kv_heads} * std::max(k.head_vectors, v.head_vectors);
+    const int64_t together =
+        std::clamp<int64_t>(std::max(tokens / (2 * stream.num_processors()), KvAppend::kThreads / 2 / token_vectors), 1,
+                            KvAppend::kMaxTokens);
     launch<KvAppend>(stream, {(tokens + together - 1) / together, 1, 1}, KvAppend::kSharedBytes,
-                     {kv_append_side(p.k, p.k_cache, shape, shape.head_dim_qk),
-                      kv_append_side(p.v, p.v_cache, shape, shape.head_dim_v), &plan.counts->num_sequences,
-                      plan.qo_indptr, plan.kv_indptr, plan.kv_len, p.kv_indices, shape.max_sequences,
+                     {k, v, plan.counts, plan.qo_indptr, plan.kv_indptr, plan.kv_len, p.kv_indices, shape.max_sequences,
                       shape.num_kv_heads, shape.page_size, static_cast<int32_t>(together)});
 }
 

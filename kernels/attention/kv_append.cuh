@@ -1,8 +1,9 @@
 // Appends keys and values to the paged cache: token t of sequence s goes to position kv_len[s] - qo_indptr[s + 1] + t
 //
-// A block has a few consecutive tokens. One thread a token finds its sequence in the plan, in device memory, and with it
+// A block has a few consecutive tokens. One lane a token finds its sequence in the plan, in device memory, and with it
 // the page; then all threads move vectors of 8 elements (device/float_matrix.h) of the tokens' keys, then of their values.
-// Floor: k and v read once, their bytes in the cache written once; a token's place costs about 200 bytes of the plan.
+// Floor: k and v read once, their bytes in the cache written once; a block's places cost some 200 bytes of the plan, and
+// each page's id 32.
 #pragma once
 
 #include "attention/attention.h"
@@ -24,7 +25,7 @@ struct KvAppendSide {
 
 struct KvAppendKernelParams {
     KvAppendSide k, v;
-    const int32_t* num_sequences;
+    const AttentionCounts* counts;
     const int32_t *qo_indptr, *kv_indptr;
     const int64_t* kv_len;
     adze_tensor kv_indices;
@@ -46,14 +47,9 @@ struct KvAppend {
         const Shared<int32_t> pages = arena.take<int32_t>(kMaxTokens), slots = arena.take<int32_t>(kMaxTokens);
         const Shared<int32_t> count = arena.take<int32_t>(1);
         const int64_t first = static_cast<int64_t>(block_index().x) * p.tokens;
-        if (guard(thread_index() < p.tokens)) {  // of the first warp: the others need not read the plan
-            const Global<const int32_t> qo_indptr(p.qo_indptr, int64_t{p.max_sequences} + 1);
-            const int32_t sequences = Global<const int32_t>(p.num_sequences, 1).load(0);
-            const int64_t left = qo_indptr.load(sequences) - first;
-            if (guard(thread_index() < left)) {
-                find_place(p, qo_indptr, sequences, static_cast<int32_t>(first) + thread_index(), pages, slots);
-            }
-            if (thread_index() == 0) count.store(0, left < p.tokens ? static_cast<int32_t>(left) : p.tokens);
+        if (warp_index() == 0) {  // the others need not read the plan
+            const int32_t left = find_places(p, static_cast<int32_t>(first), pages, slots);
+            if (lane_index() == 0) count.store(0, left < p.tokens ? left : p.tokens);
         }
         sync_block();
         const int tokens = count.load(0);
@@ -63,26 +59,42 @@ struct KvAppend {
     }
 
 private:
-    // Page and token within it of a row, by thread row - first; page -1: not to be stored.
-    ADZE_DEVICE static void find_place(const Params& p, const Global<const int32_t>& qo_indptr, int32_t sequences,
-                                       int32_t row, const Shared<int32_t>& pages, const Shared<int32_t>& slots) {
-        const int32_t sequence = find_sequence(qo_indptr, sequences, row);
-        const int64_t position =
-            Global<const int64_t>(p.kv_len, p.max_sequences).load(sequence) - (qo_indptr.load(sequence + 1) - row);
+    // Page and token within it of the rows from `first` on, a lane each; page -1: not to be stored. Returns how many rows
+    // are left. What neighbouring lanes read lies side by side, and comes in one access.
+    ADZE_DEVICE static int32_t find_places(const Params& p, int32_t first, const Shared<int32_t>& pages,
+                                           const Shared<int32_t>& slots) {
+        const Global<const int32_t> qo_indptr(p.qo_indptr, int64_t{p.max_sequences} + 1);
+        const AttentionCounts counts = load_counts(p);
+        const int32_t row = first + lane_index(), left = counts.num_q_tokens - first;
+        int32_t begin = -1;
+        if (lane_index() <= p.tokens && guard(row <= counts.num_sequences)) begin = qo_indptr.load(row);
+        int32_t end = shuffle(begin, (lane_index() + 1) % kWarpSize), sequence = row;
+        if (lane_index() >= p.tokens || !guard(lane_index() < left)) return left;
+        if (begin != row || end != row + 1) {  // they are when decoding
+            sequence = find_sequence(qo_indptr, counts.num_sequences, row);
+            end = qo_indptr.load(sequence + 1);
+        }
+        const int64_t position = Global<const int64_t>(p.kv_len, p.max_sequences).load(sequence) - (end - row);
         int32_t page = -1, slot = 0;
         if (guard(position >= 0)) {
             const int32_t first_page = Global<const int32_t>(p.kv_indptr, int64_t{p.max_sequences} + 1).load(sequence);
             page = Global<const int32_t>(p.kv_indices).load(first_page + position / p.page_size);
             slot = static_cast<int32_t>(position % p.page_size);
         }
-        pages.store(thread_index(), page);
-        slots.store(thread_index(), slot);
+        pages.store(lane_index(), page);
+        slots.store(lane_index(), slot);
+        return left;
+    }
+
+    ADZE_DEVICE static AttentionCounts load_counts(const Params& p) {
+        constexpr int kWords = sizeof(AttentionCounts) / sizeof(int32_t);
+        const Global<const int32_t> words(reinterpret_cast<const int32_t*>(p.counts), kWords);
+        return __builtin_bit_cast(AttentionCounts, words.load_vec<kWords>(0));
     }
 
     // The sequence whose queries hold `row`: the last that begins at or before it, since empty ones begin where the next
-    // does. When decoding, that is sequence `row`.
+    // does.
     ADZE_DEVICE static int32_t find_sequence(const Global<const int32_t>& qo_indptr, int32_t sequences, int32_t row) {
-        if (guard(row < sequences) && qo_indptr.load(row) == row && qo_indptr.load(row + 1) == row + 1) return row;
         int32_t low = 0, high = sequences;  // qo_indptr[low] <= row < qo_indptr[high]
         while (high - low > 1) {
             const int32_t middle = low + (high - low) / 2;

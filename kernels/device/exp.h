@@ -1,4 +1,4 @@
-// exp(x) to within 3 ulp over the whole range, from the target's exp2. Portable.
+// exp(x) from the target's exp2, within 3 ulp; subnormal results may be 0. Portable.
 #pragma once
 
 #include "device/math.h"
@@ -11,7 +11,7 @@ ADZE_DEVICE float exp_f32(float x) {
     constexpr float kLog2E = 1.44269502f, kLog2ERest = 1.92596303e-8f, kLn2 = 0.693147181f;
     const float exponent = x * kLog2E;
     const float result = exp2_approx(exponent);
-    if (!(exponent > -126.0f && exponent < 126.0f)) return result;  // 0, Inf, NaN or close to the ends
+    if (!(exponent > -128.0f && exponent < 128.0f)) return result;  // subnormal or 0, Inf, NaN
     const float lost = fma(x, kLog2ERest, fma(x, kLog2E, -exponent));
     return fma(result, lost * kLn2, result);
 }

@@ -30,21 +30,34 @@ Grid row_grid(const RowTiling& tiling, int64_t rows) {
     return {divide_up(rows, Kernel::kThreads / tiling.threads) * tiling.tiles, 1, 1};
 }
 
+// Of `tasks` equal ones, to be shared by persistent blocks: as few as need no more turns than all that are resident,
+// since each of them fetches the weights; but enough for every processor.
+int64_t persistent_blocks(int64_t tasks, int64_t processors, int64_t resident) {
+    const int64_t turns = std::max<int64_t>(divide_up(tasks, processors * resident), 1);
+    return std::max(divide_up(tasks, turns), std::min(tasks, processors));
+}
+
+int64_t bytes_of_vectors(int64_t vectors) {
+    return vectors * kLaneElements * static_cast<int64_t>(sizeof(float));
+}
+
 template <class Kernel>
 void launch_rms_norm(LaunchStream& stream, RmsNormKernelParams params, int vectors) {
     params.threads = threads_of_row(params.x.tensor.columns, vectors, Kernel::kThreads);
-    const int64_t blocks = divide_up(params.x.tensor.rows, Kernel::kThreads / params.threads);
-    const int64_t resident = int64_t{stream.num_processors()} * Kernel::kResident;
-    launch<Kernel>(stream, {std::min(blocks, resident), 1, 1}, Kernel::kScratch * static_cast<int64_t>(sizeof(float)),
-                   params);
+    const int64_t tasks = divide_up(params.x.tensor.rows, Kernel::kThreads / params.threads);
+    const int64_t blocks = persistent_blocks(tasks, stream.num_processors(), Kernel::kResident);
+    const int64_t scratch = add_shared(0, Kernel::kScratch * static_cast<int64_t>(sizeof(float)));
+    launch<Kernel>(stream, {blocks, 1, 1},
+                   add_shared(scratch, bytes_of_vectors(Kernel::shared_vectors(params.threads))), params);
 }
 
 void launch_rms_norm_long(LaunchStream& stream, const RmsNormKernelParams& params) {
-    constexpr auto kStepBytes = static_cast<int64_t>(RmsNormLong::kStep * sizeof(float));
     const int64_t scratch = add_shared(0, kMaxWarps * static_cast<int64_t>(sizeof(float)));
-    const int64_t steps = divide_up(params.x.tensor.columns, RmsNormLong::kStep);
-    const int64_t kept = std::min(steps, (stream.shared_limit() - scratch) / kStepBytes);
-    launch<RmsNormLong>(stream, {params.x.tensor.rows, 1, 1}, add_shared(scratch, kept * kStepBytes),
+    // Whole warps' vectors, so that lanes agree on what is kept.
+    const int64_t vectors = divide_up(params.x.tensor.columns, kWarpSize * kLaneElements) * kWarpSize;
+    const int64_t fitting = (stream.shared_limit() - scratch) / bytes_of_vectors(kWarpSize) * kWarpSize;
+    const int64_t kept = std::min(vectors, fitting);
+    launch<RmsNormLong>(stream, {params.x.tensor.rows, 1, 1}, add_shared(scratch, bytes_of_vectors(kept)),
                         {params, static_cast<int32_t>(kept)});
 }
 

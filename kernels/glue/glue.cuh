@@ -6,9 +6,10 @@
 //     several rows into a block. Floor: what the rows of the tensors hold (and 32 bytes a warp for its ids).
 // rms_norm               y = h / sqrt(mean h^2 + epsilon) * weight, h = residual + x (arXiv 1910.07467, section 3)
 //     RmsNorm: up to 16384 columns. A power of two of neighbouring threads hold a row's h in registers, and the weights
-//     too: blocks stay for many rows, so the weights come once a block. Floor: x, y and twice the residual, once.
+//     too: blocks stay for many rows, so the weights come once a block, to the rows of a block through shared memory.
+//     Floor: x, y and twice the residual, once.
 //     RmsNormLong: up to 131072 columns. A block a row, h in shared memory as far as that goes; columns beyond it are
-//     read twice. (gfx90a keeps 15872 columns, sm_89 24576, sm_80 40960, sm_90a 57344.) The weights come once a row.
+//     read twice. (gfx90a keeps 15872 columns, sm_89 25088, sm_80 41472, sm_90a 57856.) The weights come once a row.
 //     Sums: each thread its own columns in ascending order, then butterflies over lanes, then warps in order: what a row
 //     gives depends on its length alone.
 // rope                   x[i], x[i + R] turned by position * inv_freq[i] (arXiv 2104.09864, section 3.4.2)
@@ -160,15 +161,23 @@ ADZE_DEVICE float add_squares(const float (&h)[kVectors][kLaneElements], float s
     return sum;
 }
 
-template <int kVectors>
-ADZE_DEVICE void scale_by(float scale, const float (&weight)[kVectors][kLaneElements],
-                          float (&h)[kVectors][kLaneElements]) {
-#pragma unroll
-    for (int v = 0; v < kVectors; ++v) {
-#pragma unroll
-        for (int i = 0; i < kLaneElements; ++i) h[v][i] = h[v][i] * scale * weight[v][i];
+// Vectors of 8 elements in shared memory, as two halves apart, each beside its neighbours': no two lanes meet in a bank.
+struct SharedVectors {
+    Shared<float> floats;
+    int count;
+
+    ADZE_DEVICE SharedVectors(SharedArena& arena, int vectors)
+        : floats(arena.take<float>(vectors * kLaneElements)), count(vectors) {}
+    ADZE_DEVICE void store(int vector, const float (&x)[kLaneElements]) const {
+        floats.store_vec<4>(vector * 4, {{x[0], x[1], x[2], x[3]}});
+        floats.store_vec<4>((count + vector) * 4, {{x[4], x[5], x[6], x[7]}});
     }
-}
+    ADZE_DEVICE void load(int vector, float (&x)[kLaneElements]) const {
+        const Vec<float, 4> low = floats.load_vec<4>(vector * 4), high = floats.load_vec<4>((count + vector) * 4);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) x[i] = low[i], x[4 + i] = high[i];
+    }
+};
 
 template <int kBlockThreads, int kVectors>
 struct RmsNorm {
@@ -179,31 +188,59 @@ struct RmsNorm {
     using Params = RmsNormKernelParams;
     static constexpr bool runs_on(Arch) { return true; }
     static constexpr int kScratch = 2 * kMaxWarps;  // floats
+    // Of shared memory, for the weights: none where a row has the whole block.
+    static constexpr int shared_vectors(int threads) { return threads < kThreads ? threads : 0; }
 
     ADZE_DEVICE static void run(const Params& p) {
         SharedArena arena;
         const Shared<float> scratch = arena.take<float>(kScratch);
+        const SharedVectors shared(arena, shared_vectors(p.threads));
         const int64_t column = thread_index() % p.threads * kLaneElements, step = p.threads * kLaneElements;
         const int64_t rows = p.x.tensor.rows, rows_at_once = kThreads / p.threads;
-        float weight[kVectors][kLaneElements];
-        const int64_t first_row = block_index().x * rows_at_once + thread_index() / p.threads;
-        load_floats<kVectors>(p.weight, first_row < rows, 0, column, step, weight);
+        auto weight = fetch_floats<kVectors>(p.weight, thread_index() < p.threads, 0, column, step);
         int turn = 0;
         for (int64_t first = block_index().x * rows_at_once; first < rows; first += grid_blocks().x * rows_at_once) {
             const int64_t row = first + thread_index() / p.threads;
             const bool inside = row < rows;
             float h[kVectors][kLaneElements];
             load_all(p, inside, row, column, step, h);
+            // Not sooner: the first row is fetched while the weights are on their way.
+            if (turn == 0) unpack_weights(p, shared, weight);
             if (p.has_residual) store_floats<kVectors>(p.residual, inside, row, column, step, h);
-            const float squares =
-                reduce_row(add_squares<kVectors>(h, 0.0f), p.threads, scratch.slice(turn * kMaxWarps, kMaxWarps));
-            turn ^= 1;  // so that one barrier a row is enough
-            scale_by<kVectors>(norm_scale(squares, p), weight, h);
+            const Shared<float> sums =
+                scratch.slice(turn % 2 * kMaxWarps, kMaxWarps);  // so one barrier a row is enough
+            const float squares = reduce_row(add_squares<kVectors>(h, 0.0f), p.threads, sums);
+            ++turn;
+            const float scale = norm_scale(squares, p);
+#pragma unroll
+            for (int v = 0; v < kVectors; ++v) {
+#pragma unroll
+                for (int i = 0; i < kLaneElements; ++i) h[v][i] = h[v][i] * scale * float_from_bits(weight.words[v][i]);
+            }
             store_floats<kVectors>(p.y, inside, row, column, step, h);
         }
     }
 
 private:
+    // To numbers, in place, since there are no registers for both; and to all rows of the block from its first, whose
+    // threads fetched them.
+    ADZE_DEVICE static void unpack_weights(const Params& p, const SharedVectors& shared, FloatFetch<kVectors>& weight) {
+        float numbers[kVectors][kLaneElements];
+        unpack(p.weight, weight, numbers);
+        if constexpr (kVectors == 1) {  // of more vectors, a row has the whole block
+            if (p.threads < kThreads) {
+                if (thread_index() < p.threads) shared.store(thread_index(), numbers[0]);
+                sync_block();
+                shared.load(thread_index() % p.threads, numbers[0]);
+            }
+        }
+#pragma unroll
+        for (int v = 0; v < kVectors; ++v) {
+#pragma unroll
+            for (int i = 0; i < kLaneElements; ++i) weight.words[v][i] = float_bits(numbers[v][i]);
+        }
+    }
+
     // Two vectors at a time: of more, what is fetched and not yet added would take the registers of other blocks.
     ADZE_DEVICE static void load_all(const Params& p, bool inside, int64_t row, int64_t column, int64_t step,
                                      float (&h)[kVectors][kLaneElements]) {
@@ -223,12 +260,13 @@ private:
 
 struct RmsNormLongParams {
     RmsNormKernelParams norm;
-    int32_t kept;  // steps of kThreads * 8 columns whose h is in shared memory
+    int32_t kept;  // vectors of the row's first columns whose h is in shared memory: a multiple of a warp's
 };
 
 struct RmsNormLong {
     static constexpr const char* kName = "rms_norm_long";
     static constexpr int kThreads = 512;
+    static constexpr int kBlocksPerProcessor = 2;  // where a row leaves shared memory for another
     static constexpr int kStep = kThreads * kLaneElements;
     using Params = RmsNormLongParams;
     static constexpr bool runs_on(Arch) { return true; }
@@ -237,42 +275,29 @@ struct RmsNormLong {
         const RmsNormKernelParams& p = params.norm;
         SharedArena arena;
         const Shared<float> scratch = arena.take<float>(kMaxWarps);
-        const Shared<float> kept = arena.take<float>(params.kept * kStep);
+        const SharedVectors kept(arena, params.kept);
         const auto row = static_cast<int64_t>(block_index().x);
-        const int64_t columns = p.x.tensor.columns;
-        const int own = thread_index() * kLaneElements;
+        const auto vectors = static_cast<int>((p.x.tensor.columns + kStep - 1) / kStep * kThreads);
         float squares = 0.0f, h[1][kLaneElements], weight[1][kLaneElements];
-        for (int step = 0; int64_t{step} * kStep < columns; ++step) {
-            load_h<1>(p, true, row, int64_t{step} * kStep + own, 0, h);
+        for (int vector = thread_index(); vector < vectors; vector += kThreads) {
+            load_h<1>(p, true, row, int64_t{vector} * kLaneElements, 0, h);
             squares = add_squares<1>(h, squares);
-            if (step < params.kept) keep(kept, step, h[0]);
+            if (vector < params.kept) kept.store(vector, h[0]);
         }
         const float scale = norm_scale(reduce_row(squares, kThreads, scratch), p);
-        for (int step = 0; int64_t{step} * kStep < columns; ++step) {
-            const int64_t column = int64_t{step} * kStep + own;
-            if (step < params.kept) {
-                recall(kept, step, h[0]);
+        for (int vector = thread_index(); vector < vectors; vector += kThreads) {
+            const int64_t column = int64_t{vector} * kLaneElements;
+            if (vector < params.kept) {
+                kept.load(vector, h[0]);
             } else {
                 load_h<1>(p, true, row, column, 0, h);
             }
             load_floats<1>(p.weight, true, 0, column, 0, weight);
             if (p.has_residual) store_floats<1>(p.residual, true, row, column, 0, h);
-            scale_by<1>(scale, weight, h);
+#pragma unroll
+            for (int i = 0; i < kLaneElements; ++i) h[0][i] = h[0][i] * scale * weight[0][i];
             store_floats<1>(p.y, true, row, column, 0, h);
         }
-    }
-
-private:
-    // A thread's vector as two halves apart, each beside its neighbours': no two lanes meet in a bank.
-    ADZE_DEVICE static int place(int step, int half) { return ((2 * step + half) * kThreads + thread_index()) * 4; }
-    ADZE_DEVICE static void keep(const Shared<float>& kept, int step, const float (&h)[kLaneElements]) {
-        kept.store_vec<4>(place(step, 0), {{h[0], h[1], h[2], h[3]}});
-        kept.store_vec<4>(place(step, 1), {{h[4], h[5], h[6], h[7]}});
-    }
-    ADZE_DEVICE static void recall(const Shared<float>& kept, int step, float (&h)[kLaneElements]) {
-        const Vec<float, 4> low = kept.load_vec<4>(place(step, 0)), high = kept.load_vec<4>(place(step, 1));
-#pragma unroll
-        for (int i = 0; i < 4; ++i) h[i] = low[i], h[4 + i] = high[i];
     }
 };
 

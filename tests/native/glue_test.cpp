@@ -19,6 +19,22 @@ protected:
         return Tensor(dtype, rows, columns, gap()).fill(kit::normal(random, scale));
     }
     Tensor output(int64_t rows, int64_t columns) { return Tensor(dtype(), rows, columns, gap()).poison(); }
+    /// Of the device: from its processors follows how many rows a block has, from its shared memory what is kept of one.
+    adze_device_info info() const {
+        adze_device_info out{};
+        out.struct_size = sizeof out;
+        ADZE_EXPECT_OK(adze_context_info(context, &out));
+        return out;
+    }
+
+    void check_rms_norm(int64_t M, int64_t D);
+    void check_rms_norm_with_residual(int64_t M, int64_t D, adze_dtype residual_dtype);
+
+    struct RopeShape {
+        int64_t M, heads;
+        int head_dim, R;
+    };
+    void check_rope(const RopeShape& s, adze_dtype dtype);
 };
 ADZE_ON_EACH_MACHINE(Glue);
 
@@ -58,58 +74,71 @@ TEST_P(Glue, EmbeddingBeyondTwoToThe31) {
     EXPECT_TRUE(kit::equal(y, row.values()));
 }
 
+/// Of dense rows of D elements.
+kit::Reference rms_norm_of(const std::vector<double>& h, int64_t D, const Tensor& weight, float epsilon) {
+    kit::Reference reference;
+    const auto w = weight.values();
+    for (size_t start = 0; start < h.size(); start += size_t(D)) {
+        const std::vector<double> row(&h[start], &h[start] + D);
+        for (double value : oracle::rms_norm<double>(row, w, epsilon)) {
+            reference.value.push_back(value);
+            reference.slack.push_back(std::fabs(value) * u * double(D + 8));
+        }
+        for (double value : oracle::rms_norm<float>(row, w, epsilon)) reference.plain.push_back(value);
+    }
+    return reference;
+}
+
+void Glue::check_rms_norm(int64_t M, int64_t D) {
+    SCOPED_TRACE(testing::Message() << "M " << M << " D " << D);
+    const double scale = random.pick(std::vector<double>{1, 1e-3, 100});
+    const Tensor x = input(M, D, dtype(), scale), weight = input(1, D), y = output(M, D);
+    const float epsilon = random.pick(std::vector<float>{0, 1e-6f, 1e-5f, 0.5f});
+    const adze_rms_norm_desc desc{sizeof desc, epsilon, x.view(), weight.view(), {}, y.view()};
+    ADZE_ASSERT_OK(adze_rms_norm_run(stream, &desc));
+    EXPECT_TRUE(kit::close(y, rms_norm_of(x.values(), D, weight, epsilon)));
+    EXPECT_TRUE(y.framed() && x.unchanged() && weight.unchanged());
+}
+
+void Glue::check_rms_norm_with_residual(int64_t M, int64_t D, adze_dtype residual_dtype) {
+    SCOPED_TRACE(testing::Message() << "M " << M << " D " << D << ' ' << kit::name_of(residual_dtype));
+    const Tensor x = input(M, D), weight = input(1, D), y = output(M, D);
+    Tensor residual = input(M, D, residual_dtype);
+    const auto before = residual.values(), added = x.values();
+    const adze_rms_norm_desc desc{sizeof desc, 1e-6f, x.view(), weight.view(), residual.view(), y.view()};
+    ADZE_ASSERT_OK(adze_rms_norm_run(stream, &desc));
+    // h is a float32 sum; y follows from it, whatever the residual's dtype keeps of it: should the kernel norm the
+    // stored (rounded) h instead, the bounds tell.
+    std::vector<double> h;
+    for (size_t i = 0; i < before.size(); ++i) h.push_back(float(before[i]) + float(added[i]));
+    EXPECT_TRUE(kit::equal(residual, h));
+    EXPECT_TRUE(residual.framed() && x.unchanged() && y.framed());
+    EXPECT_TRUE(kit::close(y, rms_norm_of(h, D, weight, 1e-6f)));
+}
+
 TEST_P(Glue, RmsNorm) {
     for (int64_t D : kColumns) {
-        for (int64_t M : kRows) {
-            SCOPED_TRACE(testing::Message() << "M " << M << " D " << D);
-            const double scale = random.pick(std::vector<double>{1, 1e-3, 100});
-            const Tensor x = input(M, D, dtype(), scale), weight = input(1, D), y = output(M, D);
-            const float epsilon = random.pick(std::vector<float>{0, 1e-6f, 1e-5f, 0.5f});
-            const adze_rms_norm_desc desc{sizeof desc, epsilon, x.view(), weight.view(), {}, y.view()};
-            ADZE_ASSERT_OK(adze_rms_norm_run(stream, &desc));
-            kit::Reference reference;
-            for (int64_t m = 0; m < M; ++m) {
-                const auto row = kit::row_of(x, m), w = weight.values();
-                for (double value : oracle::rms_norm<double>(row, w, epsilon)) {
-                    reference.value.push_back(value);
-                    reference.slack.push_back(std::fabs(value) * u * double(D + 8));
-                }
-                for (double value : oracle::rms_norm<float>(row, w, epsilon)) reference.plain.push_back(value);
-            }
-            EXPECT_TRUE(kit::close(y, reference));
-            EXPECT_TRUE(y.framed() && x.unchanged() && weight.unchanged());
-        }
+        for (int64_t M : kRows) check_rms_norm(M, D);
     }
 }
 
 TEST_P(Glue, RmsNormAddsAndStoresTheResidual) {
     for (int64_t D : kColumns) {
         for (adze_dtype residual_dtype : kit::kFloats) {
-            const int64_t M = random.integer(1, 9);
-            const Tensor x = input(M, D), weight = input(1, D), y = output(M, D);
-            Tensor residual = input(M, D, residual_dtype);
-            const auto before = residual.values(), added = x.values();
-            const adze_rms_norm_desc desc{sizeof desc, 1e-6f, x.view(), weight.view(), residual.view(), y.view()};
-            ADZE_ASSERT_OK(adze_rms_norm_run(stream, &desc));
-            // h is a float32 sum; y follows from it, whatever the residual's dtype keeps of it.
-            std::vector<double> h;
-            for (size_t i = 0; i < before.size(); ++i) h.push_back(float(before[i]) + float(added[i]));
-            EXPECT_TRUE(kit::equal(residual, h)) << "D " << D << ' ' << kit::name_of(residual_dtype);
-            EXPECT_TRUE(residual.framed() && x.unchanged() && y.framed());
-            kit::Reference reference;
-            for (int64_t m = 0; m < M; ++m) {
-                const std::vector<double> row(h.begin() + m * D, h.begin() + (m + 1) * D);
-                for (double value : oracle::rms_norm<double>(row, weight.values(), 1e-6f)) {
-                    reference.value.push_back(value);
-                    // Should the kernel norm the stored (rounded) h instead, these bounds tell.
-                    reference.slack.push_back(std::fabs(value) * u * double(D + 8));
-                }
-                for (double value : oracle::rms_norm<float>(row, weight.values(), 1e-6f)) {
-                    reference.plain.push_back(value);
-                }
-            }
-            EXPECT_TRUE(kit::close(y, reference)) << "D " << D << ' ' << kit::name_of(residual_dtype);
+            check_rms_norm_with_residual(random.integer(1, 9), D, residual_dtype);
         }
+    }
+}
+
+// On a GPU: each width of rows that is a kernel of its own, from the first to the last column of the widest, and longer
+// rows than its shared memory holds; and more rows than it has blocks under way, two of them in each.
+TEST_P(Glue, RmsNormOfLongRowsAndOfManyRows) {
+    const int64_t beyond = int64_t(info().shared_memory_per_block / sizeof(float)) + 1001;
+    const int64_t more_than_resident = 2 * (4 * int64_t{info().num_processors}) + 3;
+    for (const auto& [M, D] : std::vector<std::pair<int64_t, int64_t>>{
+             {3, 1500}, {3, 2500}, {2, 8200}, {2, 16384}, {2, 16385}, {2, beyond}, {more_than_resident, 520}}) {
+        check_rms_norm(M, D);
+        check_rms_norm_with_residual(M, D, dtype());
     }
 }
 
@@ -138,61 +167,68 @@ TEST_P(Glue, RmsNormInPlaceAndOnHardRows) {
     }
 }
 
-TEST_P(Glue, Rope) {
-    struct Shape {
-        int64_t M, heads;
-        int head_dim, R;
-    };
-    for (const Shape& s : {Shape{7, 3, 64, 32},
-                           {1, 1, 2, 1},
-                           {5, 2, 80, 40},
-                           {3, 4, 96, 24},
-                           {2, 1, 17, 8},
-                           {0, 2, 8, 4},
-                           {64, 2, 128, 64},
-                           {3, 5, 24, 5}}) {
-        for (adze_dtype dtype : kit::kFloats) {
-            SCOPED_TRACE(testing::Message() << "head_dim " << s.head_dim << " R " << s.R);
-            std::vector<float> frequencies(size_t(s.R));
-            const adze_rope_frequencies_desc f{sizeof f, 2 * s.R, 1e4, ADZE_ROPE_SCALING_NONE, 0, 0, 0, 0, 0};
-            ADZE_ASSERT_OK(adze_rope_frequencies(&f, frequencies.data()));
-            std::vector<int32_t> at(size_t(s.M));
-            for (int32_t& p : at) p = int32_t(random.pick(std::vector<int64_t>{0, 1, 77, 4095, 131071}));
-            Tensor x = input(s.M, s.heads * s.head_dim, dtype);
-            kit::Reference reference;
-            for (int64_t m = 0; m < s.M; ++m) {
-                auto exact = kit::row_of(x, m), plain = exact;
-                for (int64_t h = 0; h < s.heads; ++h) {
-                    double* head = &exact[size_t(h * s.head_dim)];
-                    oracle::rope<float>(&plain[size_t(h * s.head_dim)], at[size_t(m)], frequencies);
-                    const std::vector<double> in(head, head + s.head_dim);
-                    oracle::rope<double>(head, at[size_t(m)], frequencies);
-                    for (int i = 0; i < s.head_dim; ++i) {
-                        // Arithmetic is float32, the angle's too: it may be off by half its last place.
-                        const int pair = i < 2 * s.R ? i % s.R : i;
-                        const double length = i < 2 * s.R ? std::hypot(in[pair], in[pair + s.R]) : 0;
-                        const double angle = i < 2 * s.R ? at[size_t(m)] * double(frequencies[pair]) : 0;
-                        reference.slack.push_back(u * (angle + 6) * length);
-                    }
-                }
-                reference.value.insert(reference.value.end(), exact.begin(), exact.end());
-                reference.plain.insert(reference.plain.end(), plain.begin(), plain.end());
-            }
-            const Tensor positions = kit::vector_i32(at), inv_freq = kit::vector_f32(frequencies);
-            const auto before = x.values();
-            const adze_rope_desc desc{sizeof desc, s.head_dim, x.view(), positions.view(), inv_freq.view()};
-            ADZE_ASSERT_OK(adze_rope_run(stream, &desc));
-            EXPECT_TRUE(kit::close(x, reference));
-            EXPECT_TRUE(x.framed() && positions.unchanged() && inv_freq.unchanged());
-            for (int64_t m = 0; m < s.M; ++m) {
-                for (int64_t c = 0; c < x.columns(); ++c) {
-                    const bool stays = c % s.head_dim >= 2 * s.R || at[size_t(m)] == 0;
-                    if (!stays) continue;
-                    ASSERT_EQ(x.at(m, c), before[size_t(m * x.columns() + c)]) << m << ' ' << c;
-                }
+void Glue::check_rope(const RopeShape& s, adze_dtype dtype) {
+    SCOPED_TRACE(testing::Message() << "M " << s.M << " head_dim " << s.head_dim << " R " << s.R << ' '
+                                    << kit::name_of(dtype));
+    std::vector<float> frequencies(size_t(s.R));
+    const adze_rope_frequencies_desc f{sizeof f, 2 * s.R, 1e4, ADZE_ROPE_SCALING_NONE, 0, 0, 0, 0, 0};
+    ADZE_ASSERT_OK(adze_rope_frequencies(&f, frequencies.data()));
+    std::vector<int32_t> at(size_t(s.M));
+    for (int32_t& p : at) p = int32_t(random.pick(std::vector<int64_t>{0, 1, 77, 4095, 131071}));
+    Tensor x = input(s.M, s.heads * s.head_dim, dtype);
+    kit::Reference reference;
+    for (int64_t m = 0; m < s.M; ++m) {
+        auto exact = kit::row_of(x, m), plain = exact;
+        for (int64_t h = 0; h < s.heads; ++h) {
+            double* head = &exact[size_t(h * s.head_dim)];
+            oracle::rope<float>(&plain[size_t(h * s.head_dim)], at[size_t(m)], frequencies);
+            const std::vector<double> in(head, head + s.head_dim);
+            oracle::rope<double>(head, at[size_t(m)], frequencies);
+            for (int i = 0; i < s.head_dim; ++i) {
+                // Arithmetic is float32, the angle's too: it may be off by half its last place.
+                const int pair = i < 2 * s.R ? i % s.R : i;
+                const double length = i < 2 * s.R ? std::hypot(in[pair], in[pair + s.R]) : 0;
+                const double angle = i < 2 * s.R ? at[size_t(m)] * double(frequencies[pair]) : 0;
+                reference.slack.push_back(u * (angle + 6) * length);
             }
         }
+        reference.value.insert(reference.value.end(), exact.begin(), exact.end());
+        reference.plain.insert(reference.plain.end(), plain.begin(), plain.end());
     }
+    const Tensor positions = kit::vector_i32(at), inv_freq = kit::vector_f32(frequencies);
+    const auto before = x.values();
+    const adze_rope_desc desc{sizeof desc, s.head_dim, x.view(), positions.view(), inv_freq.view()};
+    ADZE_ASSERT_OK(adze_rope_run(stream, &desc));
+    EXPECT_TRUE(kit::close(x, reference));
+    EXPECT_TRUE(x.framed() && positions.unchanged() && inv_freq.unchanged());
+    for (int64_t m = 0; m < s.M; ++m) {
+        for (int64_t c = 0; c < x.columns(); ++c) {
+            const bool stays = c % s.head_dim >= 2 * s.R || at[size_t(m)] == 0;
+            if (!stays) continue;
+            ASSERT_EQ(x.at(m, c), before[size_t(m * x.columns() + c)]) << m << ' ' << c;
+        }
+    }
+}
+
+TEST_P(Glue, Rope) {
+    for (const RopeShape& s : {RopeShape{7, 3, 64, 32},
+                               {1, 1, 2, 1},
+                               {5, 2, 80, 40},
+                               {3, 4, 96, 24},
+                               {2, 1, 17, 8},
+                               {0, 2, 8, 4},
+                               {64, 2, 128, 64},
+                               {3, 5, 24, 5},
+                               {2, 1, 2201, 1100}}) {  // more angles than a block takes
+        for (adze_dtype dtype : kit::kFloats) check_rope(s, dtype);
+    }
+}
+
+// Enough rows for blocks of five, the last one smaller, and for as many as a block takes: more tasks than threads.
+TEST_P(Glue, RopeOfManyRows) {
+    const int64_t processors = info().num_processors;
+    for (adze_dtype dtype : kit::kFloats) check_rope({10 * processors + 3, 2, 11, 5}, dtype);
+    check_rope({32 * processors + 5, 1, 137, 68}, ADZE_DTYPE_F32);
 }
 
 TEST_P(Glue, SiluGate) {
@@ -214,18 +250,19 @@ TEST_P(Glue, SiluGate) {
 }
 
 TEST_P(Glue, SiluGateAtTheEndsOfTheRange) {
-    // exp(-z) overflows below -88: the result is a (negative) zero or tiny, never a NaN.
-    const std::vector<float> z{-1e4f,  -3.4e38f, -104, -89,  -88,     -20,       -0.0f,    0,
-                               1e-40f, 20,       88,   1e4f, 3.4e38f, -INFINITY, INFINITY, NAN};
+    // exp(-z) overflows below -88.7: the result is a (negative) zero or tiny, never a NaN.
+    const std::vector<float> z{-1e4f, -3.4e38f, -104, -89, -88.7f, -87.7f,  -87,       -20,      -0.0f,
+                               0,     1e-40f,   20,   88,  1e4f,   3.4e38f, -INFINITY, INFINITY, NAN};
     Tensor gate = kit::vector_f32(z);
     const Tensor up = Tensor(ADZE_DTYPE_F32, 1, gate.columns()).fill([] { return 1.0; });
     const adze_silu_gate_desc desc{sizeof desc, 0, gate.view(), up.view(), gate.view()};
     ADZE_ASSERT_OK(adze_silu_gate_run(stream, &desc));
     for (int64_t i = 0; i + 3 < gate.columns(); ++i) {
-        // z / (1 + exp(-z)) in float32 is -0 where exp overflows; the true value there is below 1e-36.
+        // z / (1 + exp(-z)) in float32 is -0 where exp overflows; the true value there is below 3e-37.
         const double expected = oracle::silu_gate<double>(double(z[size_t(i)]), 1);
         const double value = std::isnan(expected) ? 0 : expected;
-        EXPECT_NEAR(gate.at(0, i), value, std::fabs(value) * 1e-5 + 1e-36) << z[size_t(i)];
+        const double lost = z[size_t(i)] < -88.72f ? 3e-37 : 0x1p-149;
+        EXPECT_NEAR(gate.at(0, i), value, std::fabs(value) * 8 * u + lost) << z[size_t(i)];
     }
     EXPECT_EQ(gate.at(0, gate.columns() - 2), HUGE_VAL);
     EXPECT_TRUE(std::isnan(gate.at(0, gate.columns() - 1)));
@@ -298,58 +335,74 @@ TEST(RopeFrequencies, EndsOfLlama31) {
     EXPECT_FLOAT_EQ(out[63], float(std::pow(5e5, -126.0 / 128) / 8));
 }
 
-class KvAppend : public kit::OnMachine {};
+class KvAppend : public kit::OnMachine {
+protected:
+    void check(const kit::AttentionCase& wanted, adze_dtype from);
+};
 ADZE_ON_EACH_MACHINE(KvAppend);
+
+void KvAppend::check(const kit::AttentionCase& wanted, adze_dtype from) {
+    kit::AttentionCall call(context, stream, wanted, random, kit::normal(random));
+    SCOPED_TRACE(call.c);
+    const int64_t tokens = call.paging.tokens();
+    const int heads = call.c.shape.kv_heads, dim_k = call.c.shape.dim_qk, dim_v = call.c.shape.dim_v;
+    Tensor k = Tensor(from, tokens + 1, heads * dim_k, call.c.gap).fill(kit::normal(random));
+    Tensor v = Tensor(from, tokens + 1, heads * dim_v, 1).fill(kit::normal(random));
+    // The caches as they should be, element by element.
+    std::vector<double> k_expected = call.k.elements.values(), v_expected = call.v.elements.values();
+    const oracle::Format format = oracle::format_of(call.c.kv_dtype);
+    const auto store = [&](const kit::Cache& cache, std::vector<double>& expected, const Tensor& source, int dim,
+                           int64_t row, int64_t page, int64_t slot) {
+        for (int h = 0; h < heads; ++h) {
+            for (int e = 0; e < dim; ++e) {
+                const double value = float(source.at(row, h * dim + e)) / float(cache.scale(page, slot, h));
+                expected[size_t(cache.offset(page, slot, h, e))] = oracle::round_to(double(float(value)), format);
+            }
+        }
+    };
+    for (int s = 0; s < call.paging.sequences(); ++s) {
+        for (int64_t i = 0; i < call.paging.qo_len(s); ++i) {
+            const int64_t position = call.paging.kv_len(s) - call.paging.qo_len(s) + i;
+            if (position < 0) continue;
+            const auto [page, slot] = call.paging.find(s, position);
+            store(call.k, k_expected, k, dim_k, call.paging.qo_indptr[s] + i, page, slot);
+            store(call.v, v_expected, v, dim_v, call.paging.qo_indptr[s] + i, page, slot);
+        }
+    }
+    const adze_kv_append_desc desc{sizeof desc,  0, call.plan, k.view(), v.view(), call.indices.view(), call.k.view(),
+                                   call.v.view()};
+    ADZE_ASSERT_OK(adze_kv_append_run(stream, &desc));
+    EXPECT_TRUE(kit::equal(call.k.elements, k_expected));
+    EXPECT_TRUE(kit::equal(call.v.elements, v_expected));
+    EXPECT_TRUE(call.k.elements.framed() && call.v.elements.framed());
+    EXPECT_TRUE(k.unchanged() && v.unchanged() && call.indices.unchanged());
+}
 
 TEST_P(KvAppend, StoresEveryTokenAtItsPlace) {
     for (adze_dtype from : kit::kFloats) {
         for (adze_dtype to : kit::kFloats) {
             for (kit::Scales scales : {kit::Scales::kNone, kit::Scales::kTensor, kit::Scales::kAll}) {
-                kit::AttentionCase c{.sequences = {{1, 17}, {0, 5}, {9, 9}, {5, 2}, {3, 0}, {4, 30}},
-                                     .shape = {6, 3, 16, 24},
-                                     .page_size = int(random.integer(1, 7)),
-                                     .kv_dtype = to,
-                                     .hnd = random.coin(),
-                                     .scales = scales,
-                                     .gap = random.integer(0, 3)};
-                kit::AttentionCall call(context, stream, c, random, kit::normal(random));
-                SCOPED_TRACE(call.c);
-                const int64_t tokens = call.paging.tokens();
-                const int dim_k = call.c.shape.dim_qk, dim_v = call.c.shape.dim_v;
-                Tensor k = Tensor(from, tokens + 1, 3 * dim_k, c.gap).fill(kit::normal(random));
-                Tensor v = Tensor(from, tokens + 1, 3 * dim_v, 1).fill(kit::normal(random));
-                // The caches as they should be, element by element.
-                std::vector<double> k_expected = call.k.elements.values(), v_expected = call.v.elements.values();
-                const oracle::Format format = oracle::format_of(call.c.kv_dtype);
-                const auto store = [&](const kit::Cache& cache, std::vector<double>& expected, const Tensor& source,
-                                       int dim, int64_t row, int64_t page, int64_t slot) {
-                    for (int h = 0; h < 3; ++h) {
-                        for (int e = 0; e < dim; ++e) {
-                            const double value = float(source.at(row, h * dim + e)) / float(cache.scale(page, slot, h));
-                            expected[size_t(cache.offset(page, slot, h, e))] =
-                                oracle::round_to(double(float(value)), format);
-                        }
-                    }
-                };
-                for (int s = 0; s < call.paging.sequences(); ++s) {
-                    for (int64_t i = 0; i < call.paging.qo_len(s); ++i) {
-                        const int64_t position = call.paging.kv_len(s) - call.paging.qo_len(s) + i;
-                        if (position < 0) continue;
-                        const auto [page, slot] = call.paging.find(s, position);
-                        store(call.k, k_expected, k, dim_k, call.paging.qo_indptr[s] + i, page, slot);
-                        store(call.v, v_expected, v, dim_v, call.paging.qo_indptr[s] + i, page, slot);
-                    }
-                }
-                const adze_kv_append_desc desc{
-                    sizeof desc, 0, call.plan, k.view(), v.view(), call.indices.view(), call.k.view(), call.v.view()};
-                ADZE_ASSERT_OK(adze_kv_append_run(stream, &desc));
-                EXPECT_TRUE(kit::equal(call.k.elements, k_expected));
-                EXPECT_TRUE(kit::equal(call.v.elements, v_expected));
-                EXPECT_TRUE(call.k.elements.framed() && call.v.elements.framed());
-                EXPECT_TRUE(k.unchanged() && v.unchanged() && call.indices.unchanged());
+                check({.sequences = {{1, 17}, {0, 5}, {9, 9}, {5, 2}, {3, 0}, {4, 30}},
+                       .shape = {6, 3, 16, 24},
+                       .page_size = int(random.integer(1, 7)),
+                       .kv_dtype = to,
+                       .hnd = random.coin(),
+                       .scales = scales,
+                       .gap = random.integer(0, 3)},
+                      from);
             }
         }
     }
+}
+
+// On a GPU: a token of more vectors than a block's threads take at a time; tokens enough for blocks of 16, of sequences
+// that begin within one, with row 1 as the last of sequence 0, where sequence 1 is empty; and a sequence for each token.
+TEST_P(KvAppend, WideTokensAndManyTokens) {
+    check({.sequences = {{3, 5}}, .shape = {72, 72, 64, 64}, .kv_dtype = ADZE_DTYPE_BF16}, ADZE_DTYPE_BF16);
+    check({.sequences = {{2, 30}, {0, 4}, {1, 1}, {40, 40}}, .shape = {1, 1, 64, 64}, .kv_dtype = ADZE_DTYPE_F16},
+          ADZE_DTYPE_F32);
+    check({.sequences = std::vector<kit::Sequence>(37, {1, 9}), .shape = {1, 1, 64, 64}, .kv_dtype = ADZE_DTYPE_BF16},
+          ADZE_DTYPE_F16);
 }
 
 TEST_P(KvAppend, OffsetsBeyondTwoToThe31) {

@@ -1,6 +1,7 @@
 // What the kernels move, as the simulator counts it, against bench/budgets/traffic.csv.
 #include <fstream>
 #include <map>
+#include <set>
 #include <sstream>
 
 #include "kit/attention_case.h"
@@ -51,7 +52,7 @@ protected:
             conflicts += double(counts.shared_bank_conflicts), requests += double(counts.shared_requests);
         }
         const double ratio = moved / fewest, share = conflicts / std::max(1.0, requests);
-        std::printf("traffic %-20s sim:%d  moved %11.0f  fewest %11.0f  ratio %.3f  conflicts %.3f\n", name.c_str(),
+        std::printf("traffic %-24s sim:%d  moved %11.0f  fewest %11.0f  ratio %.3f  conflicts %.3f\n", name.c_str(),
                     GetParam().device, moved, fewest, ratio, share);
         static const auto budgets = read_budgets();
         auto budget = budgets.find(name + "," + std::to_string(GetParam().device));
@@ -66,6 +67,17 @@ protected:
     }
     static double bytes(const Tensor& t) {
         return double(t.rows()) * double(t.columns()) * double(kit::size_of(t.dtype()));
+    }
+
+    /// What tells where a batch's tokens go: two numbers and a length a sequence, the sectors of kv_indices with their pages.
+    static double plan_bytes(const oracle::Paging& paging) {
+        std::set<int64_t> sectors;
+        for (int s = 0; s < paging.sequences(); ++s) {
+            for (int64_t i = paging.kv_len(s) - paging.qo_len(s); i < paging.kv_len(s); ++i) {
+                sectors.insert((paging.kv_indptr[size_t(s)] + i / paging.page_size) / 8);
+            }
+        }
+        return 16.0 * paging.sequences() + 32.0 * double(sectors.size());
     }
 
     adze_sim_launch counts_of(int32_t back) const {
@@ -94,26 +106,39 @@ TEST_P(Traffic, SmallOperators) {
     const adze_embedding_desc embedding{sizeof embedding, 0, ids.view(), table.view(), y.view()};
     check("embedding", 2 * bytes(y) + bytes(ids), [&] { return adze_embedding_run(stream, &embedding); });
 
-    for (const auto& [name, M, D] : {std::tuple{"rms_norm one row", 1, 4096},
-                                     {"rms_norm 64 rows", 64, 4096},
-                                     {"rms_norm many rows", 2048, 2048}}) {
-        const Tensor x = tensor(M, D), w = tensor(1, D), out = tensor(M, D);
-        Tensor residual = tensor(M, D, ADZE_DTYPE_F32);
-        const adze_rms_norm_desc norm{sizeof norm, 1e-5f, x.view(), w.view(), residual.view(), out.view()};
-        check(name, 2 * bytes(x) + bytes(w) + 2 * bytes(residual), [&] { return adze_rms_norm_run(stream, &norm); });
+    constexpr adze_dtype kF32 = ADZE_DTYPE_F32, kBf16 = ADZE_DTYPE_BF16;
+    for (const auto& [name, M, D, dtype, adds] : {std::tuple{"rms_norm one row", 1, 4096, kBf16, true},
+                                                  {"rms_norm 64 rows", 64, 4096, kBf16, true},
+                                                  {"rms_norm many rows", 2048, 2048, kBf16, true},
+                                                  {"rms_norm 64x896", 64, 896, kBf16, false},
+                                                  {"rms_norm 64x896 residual", 64, 896, kBf16, true},
+                                                  {"rms_norm 4096x128", 4096, 128, kBf16, false},
+                                                  {"rms_norm 512x4096 f32", 512, 4096, kF32, false},
+                                                  {"rms_norm 4x20480", 4, 20480, kBf16, false}}) {
+        const Tensor x = tensor(M, D, dtype), w = tensor(1, D), out = tensor(M, D);
+        Tensor residual = tensor(adds ? M : 0, D, kF32);
+        const adze_tensor none{};
+        const adze_rms_norm_desc norm{sizeof norm, 1e-5f, x.view(), w.view(), adds ? residual.view() : none,
+                                      out.view()};
+        check(name, bytes(x) + bytes(w) + bytes(out) + 2 * bytes(residual),
+              [&] { return adze_rms_norm_run(stream, &norm); });
     }
 
     const Tensor gate = tensor(16, 14336), up = tensor(16, 14336), gated = tensor(16, 14336);
     const adze_silu_gate_desc silu{sizeof silu, 0, gate.view(), up.view(), gated.view()};
     check("silu_gate", 3 * bytes(gate), [&] { return adze_silu_gate_run(stream, &silu); });
 
-    const Tensor heads = tensor(512, 32 * 128), frequencies = Tensor(ADZE_DTYPE_F32, 1, 64).fill(kit::normal(random));
-    std::vector<int32_t> at(512);
-    for (int i = 0; i < 512; ++i) at[size_t(i)] = i;
-    const Tensor positions = kit::vector_i32(at);
-    const adze_rope_desc rope{sizeof rope, 128, heads.view(), positions.view(), frequencies.view()};
-    check("rope", 2 * bytes(heads) + bytes(positions) + bytes(frequencies),
-          [&] { return adze_rope_run(stream, &rope); });
+    for (const auto& [name, M, heads, head_dim] : {std::tuple{"rope", 512, 32, 128},
+                                                   {"rope head_dim 80", 512, 8, 80},
+                                                   {"rope head_dim 256", 64, 8, 256},
+                                                   {"rope head_dim 4096", 64, 2, 4096}}) {
+        const Tensor x = tensor(M, heads * head_dim), inv_freq = tensor(1, head_dim / 2, kF32);
+        std::vector<int32_t> at;
+        for (int m = 0; m < M; ++m) at.push_back(m);
+        const Tensor positions = kit::vector_i32(at);
+        const adze_rope_desc rope{sizeof rope, head_dim, x.view(), positions.view(), inv_freq.view()};
+        check(name, 2 * bytes(x) + bytes(positions) + bytes(inv_freq), [&] { return adze_rope_run(stream, &rope); });
+    }
 }
 
 TEST_P(Traffic, Sampling) {
@@ -148,12 +173,18 @@ TEST_P(Traffic, Sampling) {
 }
 
 TEST_P(Traffic, KvAppend) {
-    kit::AttentionCase c{.sequences = {{512, 512}}, .shape = {8, 8, 128, 128}, .kv_dtype = ADZE_DTYPE_BF16};
-    kit::AttentionCall call(context, stream, c, random, [] { return 0.0; });
-    const Tensor k = tensor(512, 8 * 128), v = tensor(512, 8 * 128);
-    const adze_kv_append_desc desc{sizeof desc,  0, call.plan, k.view(), v.view(), call.indices.view(), call.k.view(),
-                                   call.v.view()};
-    check("kv_append", 4 * bytes(k), [&] { return adze_kv_append_run(stream, &desc); });
+    using Sequences = std::vector<kit::Sequence>;
+    for (const auto& [name, sequences, heads, head_dim] : {std::tuple{"kv_append", Sequences{{512, 512}}, 8, 128},
+                                                           {"kv_append 2x64", Sequences{{512, 512}}, 2, 64},
+                                                           {"kv_append 2x64 decode", Sequences(64, {1, 100}), 2, 64}}) {
+        const kit::AttentionCase c{
+            .sequences = sequences, .shape = {heads, heads, head_dim, head_dim}, .kv_dtype = ADZE_DTYPE_BF16};
+        kit::AttentionCall call(context, stream, c, random, [] { return 0.0; });
+        const Tensor k = tensor(call.paging.tokens(), heads * head_dim), v = tensor(k.rows(), k.columns());
+        const adze_kv_append_desc desc{
+            sizeof desc, 0, call.plan, k.view(), v.view(), call.indices.view(), call.k.view(), call.v.view()};
+        check(name, 4 * bytes(k) + plan_bytes(call.paging), [&] { return adze_kv_append_run(stream, &desc); });
+    }
 }
 
 TEST_P(Traffic, LinearOfOneRow) {
