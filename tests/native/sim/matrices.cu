@@ -254,7 +254,7 @@ struct SmallParams {
 };
 
 template <class T>
-struct SmallNumbers : TestKernel<kWarpSize, SmallParams> {
+struct SmallNumbers : TestKernel<64, SmallParams> {
     static constexpr const char* kName = "small_numbers";
     static void run(const SmallParams& p) {
         using M = Mma<T>;
@@ -265,13 +265,13 @@ struct SmallNumbers : TestKernel<kWarpSize, SmallParams> {
         for (int i = 0; i < M::B::kCount; ++i) b.value[i] = round_to<T>(M::B::row(i) == 3 ? p.b : 0.0f);
         for (auto& x : c.value) x = p.c;
         mma<M>(c, a, b);
-        Global<float>(p.data, kWarpSize).store(thread_index(), c.value[0]);
+        Global<float>(p.data, 64).store(thread_index(), c.value[0]);
     }
 };
 
 template <class T>
 void check_small_number(float a, float b, float c, float expected_of_mfma) {
-    const sim_test::Array<float> out(kWarpSize, -1.0f);
+    const sim_test::Array<float> out(64, -1.0f);
     expect_ok<SmallNumbers<T>>({1, 1, 1}, 0, {a, b, c, out.data()});
     for (const float value : out) EXPECT_EQ(value, kWarpSize == 64 ? expected_of_mfma : a * b + c) << a << ' ' << b;
 }
