@@ -180,6 +180,16 @@ void write_device_plan(adze_attention_plan& plan, DeviceStream* stream) {
     plan.backend().write(stream, plan.owned, plan.image.data(), used);
 }
 
+// Where that fails nobody knows what the device has: the plan has an empty batch until it is updated again.
+void replace_device_plan(adze_attention_plan& plan, DeviceStream* stream) {
+    try {
+        write_device_plan(plan, stream);
+    } catch (...) {
+        build_schedule(plan.plan.shape, {}, plan.plan.schedule);
+        throw;
+    }
+}
+
 // With an empty batch, so that a run before the first update finds no work.
 void make_device_plan(adze_attention_plan& plan) {
     const BackendTable& backend = plan.backend();
@@ -228,7 +238,7 @@ adze_status adze_attention_plan_update(adze_attention_plan* plan, const adze_att
         const adze_attention_batch b = read_desc(batch, "batch");
         require_batch(plan->plan.shape, b);
         build_schedule(plan->plan.shape, b, plan->plan.schedule);
-        if (plan->owned != nullptr) write_device_plan(*plan, stream->device);
+        if (plan->owned != nullptr) replace_device_plan(*plan, stream->device);
     });
 }
 

@@ -17,7 +17,8 @@ KvAppendSide kv_append_side(const adze_tensor& rows, const adze_kv_cache& cache,
     side.rows = float_matrix(rows);
     side.cache = float_matrix(pages);
     const int64_t strides_bytes = (cache.token_stride | cache.head_stride) * (cache.dtype == ADZE_DTYPE_F32 ? 4 : 2);
-    side.cache.aligned = side.cache.aligned && strides_bytes % 16 == 0;
+    side.cache.aligned = side.cache.aligned && strides_bytes % 16 == 0 && head_dim % kLaneElements == 0;
+    side.rows.aligned = side.rows.aligned && head_dim % kLaneElements == 0;
     side.token_stride = cache.token_stride;
     side.head_stride = cache.head_stride;
     side.scales = cache.scales;
@@ -27,7 +28,7 @@ KvAppendSide kv_append_side(const adze_tensor& rows, const adze_kv_cache& cache,
     side.scale_token_stride = cache.scale_token_stride;
     side.scale_head_stride = cache.scale_head_stride;
     side.head_dim = head_dim;
-    side.head_vectors = (head_dim / kLaneElements + 1) / 2 * 2;
+    side.head_vectors = (head_dim + 2 * kLaneElements - 1) / (2 * kLaneElements) * 2;
     return side;
 }
 

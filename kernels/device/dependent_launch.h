@@ -1,6 +1,7 @@
 // Programmatic dependent launch (sm_90): a kernel whose type says `static constexpr bool kOverlaps = true` may start
 // while the kernel before it on the stream still runs. It must wait before it touches what that kernel wrote or still
-// reads. On other targets it starts afterwards, and both functions do nothing.
+// reads, and one thread of it in any case: else it may end first, and whoever waits for its end believes that both have
+// ended. On other targets it starts afterwards, and both functions do nothing.
 #pragma once
 
 #include "device/target.h"

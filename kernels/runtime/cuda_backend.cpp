@@ -55,6 +55,7 @@ struct CudaApi {
     static constexpr auto Malloc = cudaMalloc;
 
     using Stream = cudaStream_t;
+    static constexpr auto StreamDestroy = cudaStreamDestroy;
     static constexpr unsigned kStreamNonBlocking = cudaStreamNonBlocking;
 
     using Event = cudaEvent_t;

@@ -31,7 +31,6 @@ namespace adze {
     static constexpr auto Memcpy2DAsync = prefix##Memcpy2DAsync;                                     \
     static constexpr auto MemsetAsync = prefix##MemsetAsync;                                         \
     static constexpr auto StreamCreateWithFlags = prefix##StreamCreateWithFlags;                     \
-    static constexpr auto StreamDestroy = prefix##StreamDestroy;                                     \
     static constexpr auto StreamSynchronize = prefix##StreamSynchronize;                             \
     static constexpr auto StreamWaitEvent = prefix##StreamWaitEvent;                                 \
     static constexpr auto EventCreateWithFlags = prefix##EventCreateWithFlags;                       \

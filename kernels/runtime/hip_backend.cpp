@@ -46,6 +46,12 @@ struct HipApi {
     static constexpr hipError_t (*Malloc)(void**, size_t) = hipMalloc;  // of several overloads
 
     using Stream = hipStream_t;
+    // hipStreamDestroy may drop what the stream still has to do.
+    static Error StreamDestroy(Stream stream) {
+        const Error error = hipStreamSynchronize(stream);
+        const Error destroyed = hipStreamDestroy(stream);
+        return error != kSuccess ? error : destroyed;
+    }
     static constexpr unsigned kStreamNonBlocking = hipStreamNonBlocking;
 
     using Event = hipEvent_t;

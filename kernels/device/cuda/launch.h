@@ -39,8 +39,10 @@ __global__ void __launch_bounds__(Kernel::kThreads, min_blocks<Kernel>())
 
 inline void check_launch(cudaError_t error, const char* kernel, const char* call) {
     if (error == cudaSuccess) return;
-    static_cast<void>(cudaGetLastError());  // else it would be another call's failure
-    fail(ADZE_ERROR_DEVICE, "kernel %s: %s: %s", kernel, call, cudaGetErrorString(error));
+    static_cast<void>(cudaGetLastError());                      // else it would be another call's failure
+    const bool no_memory = error == cudaErrorMemoryAllocation;  // for its code
+    fail(no_memory ? ADZE_ERROR_OUT_OF_MEMORY : ADZE_ERROR_DEVICE, "kernel %s: %s: %s", kernel, call,
+         cudaGetErrorString(error));
 }
 
 template <class Kernel>

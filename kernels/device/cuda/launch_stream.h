@@ -22,7 +22,9 @@ public:
     // Asks the runtime: the caller's own stream may be captured without our knowing.
     bool capturing() const {
         cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-        return cudaStreamIsCapturing(native_, &status) == cudaSuccess && status != cudaStreamCaptureStatusNone;
+        if (cudaStreamIsCapturing(native_, &status) == cudaSuccess) return status != cudaStreamCaptureStatusNone;
+        static_cast<void>(cudaGetLastError());  // else it would be another call's failure
+        return false;
     }
     cudaStream_t native() const { return native_; }
 

@@ -29,8 +29,10 @@ __global__ void __launch_bounds__(Kernel::kThreads, min_waves<Kernel>())
 
 inline void check_launch(hipError_t error, const char* kernel, const char* call) {
     if (error == hipSuccess) return;
-    static_cast<void>(hipGetLastError());  // else it would be another call's failure
-    fail(ADZE_ERROR_DEVICE, "kernel %s: %s: %s", kernel, call, hipGetErrorString(error));
+    static_cast<void>(hipGetLastError());                 // else it would be another call's failure
+    const bool no_memory = error == hipErrorOutOfMemory;  // for its code
+    fail(no_memory ? ADZE_ERROR_OUT_OF_MEMORY : ADZE_ERROR_DEVICE, "kernel %s: %s: %s", kernel, call,
+         hipGetErrorString(error));
 }
 
 template <class Kernel>

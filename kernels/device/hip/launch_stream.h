@@ -22,7 +22,9 @@ public:
     // Asks the runtime: the caller's own stream may be captured without our knowing.
     bool capturing() const {
         hipStreamCaptureStatus status = hipStreamCaptureStatusNone;
-        return hipStreamIsCapturing(native_, &status) == hipSuccess && status != hipStreamCaptureStatusNone;
+        if (hipStreamIsCapturing(native_, &status) == hipSuccess) return status != hipStreamCaptureStatusNone;
+        static_cast<void>(hipGetLastError());  // else it would be another call's failure
+        return false;
     }
     hipStream_t native() const { return native_; }
 

@@ -88,6 +88,7 @@ struct GridRun {
 
     std::atomic<uint64_t> progress{0};  // of blocks that came on by more than a look at a flag
     std::atomic<bool> failed{false};
+    std::atomic<bool> has_waited{false};  // a thread, for the previous kernel
     std::mutex mutex;
     std::string failure;  // the first
 };

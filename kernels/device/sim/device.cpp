@@ -13,6 +13,7 @@
 #include <shared_mutex>
 #include <string_view>
 
+#include "device/launch_limits.h"
 #include "device/sim/memory_checks.h"
 #include "runtime/check.h"
 #include "sim_devices.h"
@@ -85,17 +86,8 @@ SimContext::SimContext(const SimDevice& device, int threads)
       blocks_(static_cast<size_t>(pool_.threads())) {}
 
 void SimContext::require_launch(const LaunchConfig& config) const {
-    if (config.grid[0] > INT32_MAX || config.grid[1] > 65535 || config.grid[2] > 65535) {
-        adze::fail(ADZE_ERROR_NOT_SUPPORTED,
-                   "kernel %s: a grid of %lld x %lld x %lld blocks; allowed is 2147483647 x 65535 x 65535",
-                   config.kernel, static_cast<long long>(config.grid[0]), static_cast<long long>(config.grid[1]),
-                   static_cast<long long>(config.grid[2]));
-    }
-    if (config.shared_bytes > device_.shared_limit) {
-        adze::fail(ADZE_ERROR_NOT_SUPPORTED, "kernel %s needs %lld bytes of shared memory; %s has %lld a block",
-                   config.kernel, static_cast<long long>(config.shared_bytes), device_.name,
-                   static_cast<long long>(device_.shared_limit));
-    }
+    require_launch_limits(config.kernel, config.grid[0], config.grid[1], config.grid[2], config.block_threads,
+                          device_.warp_size, config.shared_bytes, device_.shared_limit);
 }
 
 void SimContext::run(const Launch& launch) {
@@ -123,6 +115,14 @@ void SimContext::run(const Launch& launch) {
     if (next < blocks) {
         adze::fail(ADZE_ERROR_OUT_OF_MEMORY, "kernel %s: the host has no memory for the stacks of a block's %d threads",
                    config.kernel, config.block_threads);
+    }
+
+    if (run.overlaps && !run.has_waited) {
+        adze::fail(
+            ADZE_ERROR_DEVICE,
+            "%s on %s: no thread has called wait_for_previous_kernel: the kernel may end before the one before it, "
+            "and the next one believes that both have ended",
+            run.kernel, run.device);
     }
 
     LaunchRecord record{config.kernel,

@@ -1,6 +1,7 @@
-// Who touched each word of a block's shared memory last, and whether later accesses are ordered after it; of a word that is
-// accessed by parts, who touched each byte. Every access carries the stamp of its moment; a thread knows, of every other, up to which stamp it has synchronised with it
-// (clocks in the sense of Lamport; a vector of them a thread only where barriers of less than the block are in use).
+// Who touched each word of a block's shared memory last, and whether later accesses are ordered after it; of a word that
+// is accessed by parts, who touched each byte. Every access carries the stamp of its moment; a thread knows, of every
+// other, up to which stamp it has synchronised with it (clocks in the sense of Lamport; a vector of them a thread only
+// where barriers of less than the block are in use).
 #pragma once
 
 #include <array>

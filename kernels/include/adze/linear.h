@@ -20,7 +20,7 @@ typedef struct adze_weight_desc {
     int64_t row_stride; /**< elements, >= columns; 0 = columns */
 } adze_weight_desc;
 
-/** Packs a copy of a weight, and waits on a GPU until it is done; the copy takes adze_weight_bytes() of device memory, and
+/** Packs a copy of a weight; on a GPU it waits for all that the device was given before. The copy takes adze_weight_bytes() of device memory, and
  *  packing at most as much again. OUT_OF_MEMORY when there is not so much. */
 ADZE_API adze_status adze_weight_create(adze_context* context, const adze_weight_desc* desc, adze_weight** weight);
 /** A graph that names the weight must not be launched any more. */

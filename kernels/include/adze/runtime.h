@@ -13,13 +13,16 @@
  * the call returns.
  *
  * Waiting: on a GPU these wait: destroying a buffer that is not adopted, a weight or a plan, for all that the device was
- * given before; creating a weight or a plan, for its own copy; adze_stream_synchronize(), adze_event_synchronize(); and
- * what copies between the device and memory that the caller has not pinned (adze_buffer_write(), adze_buffer_read(),
- * adze_attention_plan_update()) may wait for what was put on its stream before. Nothing else waits.
+ * given before, and so does creating a weight; creating a plan, for its own copy; on HIP, destroying a stream that is
+ * not adopted; adze_stream_synchronize(), adze_event_synchronize(); and what copies between the device and memory that the caller has not pinned (adze_buffer_write(), adze_buffer_read(),
+ * adze_attention_plan_update()) may wait for what was put on its stream before. The first run of a kernel may wait for
+ * the device, too: its code is loaded then. Nothing else waits.
  *
  * Memory: creating a buffer, a weight or a plan takes device memory, and every create function and
  * adze_stream_end_capture() host memory; a capture takes some for what it records. The operators' run calls, plan updates
- * and graph launches take none, but for the simulator, which takes host memory as it likes.
+ * and graph launches take none, but for the simulator, which takes host memory as it likes, and on GPUs the first run of
+ * a kernel, whose code is loaded then: leave some megabytes free, or run a step of every kind before all is taken
+ * (OUT_OF_MEMORY when there is too little).
  *
  * Captures: what is put on a capturing stream is recorded (adze_stream_begin_capture()). Calls without a stream are
  * never recorded and may be made while any stream captures, also one that another library put into capture.
@@ -129,8 +132,9 @@ ADZE_API adze_status adze_buffer_fill(adze_buffer* buffer, uint64_t offset, uint
 
 /** A stream of its own: not ordered with any other, the GPU's default stream included. */
 ADZE_API adze_status adze_stream_create(adze_context* context, adze_stream** stream);
-/** Uses a native stream (CUstream, hipStream_t) of the context's device that the caller owns and keeps alive; the default
- *  stream is its handle, such as cudaStreamLegacy, not NULL. Its owner may put it into capture, too: all that is said of
+/** Uses a native stream (CUstream, hipStream_t) of the context's device that the caller owns and keeps alive; CUDA's must
+ *  be of the device's primary context, which the runtime API uses (cuDevicePrimaryCtxRetain; ManagedCuda:
+ *  PrimaryContext), and so must adopted memory. The default stream is its handle, such as cudaStreamLegacy, not NULL. Its owner may put it into capture, too: all that is said of
  *  capturing streams holds, and what the captured calls name must stay valid for as long as the owner's graph is
  *  launched. NOT_SUPPORTED on cpu and sim. */
 ADZE_API adze_status adze_stream_adopt(adze_context* context, void* native_stream, adze_stream** stream);
@@ -153,16 +157,17 @@ ADZE_API adze_status adze_event_synchronize(adze_event* event);
 ADZE_API adze_status adze_event_elapsed(adze_event* start, adze_event* end, double* microseconds);
 
 /** From here to the end of the capture, calls on the stream are checked and recorded, not run: what a call refuses, it
- *  refuses now, but for indices in device memory. Events are recorded and waited for when the graph runs. What the calls name (tensors, plans, weights, workspaces, events) must stay valid
- * for as long as the graph is launched; a plan may be updated in between, and the next launch follows it. Calls that
- * wait on the host, plan updates and graph launches are INVALID_STATE on a capturing stream. */
+ *  refuses now, but for indices in device memory. Events are recorded and waited for when the graph runs. What the calls
+ *  name (tensors, plans, weights, workspaces, events) must stay valid for as long as the graph is launched; a plan may be
+ *  updated in between, and the next launch follows it. Calls that wait on the host, plan updates and graph launches are
+ *  INVALID_STATE on a capturing stream. */
 ADZE_API adze_status adze_stream_begin_capture(adze_stream* stream);
 /** Ends the capture that is under way on the stream, whoever began it; INVALID_STATE without one. Fails with what the
  *  driver says of a capture that something made invalid; the stream captures no longer then. */
 ADZE_API adze_status adze_stream_end_capture(adze_stream* stream, adze_graph** graph);
-/** Puts what was recorded on any stream of the context. Launches of one graph must not overlap: put them on one stream, or
- *  order their streams by events. Indices in device memory are checked on cpu and sim when the graph reaches them: a launch that fails with
- *  INVALID_ARGUMENT has run the calls before. */
+/** Puts what was recorded on any stream of the context. Launches of one graph must not overlap: put them on one stream,
+ *  or order their streams by events. Indices in device memory are checked on cpu and sim when the graph reaches them: a
+ *  launch that fails with INVALID_ARGUMENT has run the calls before. */
 ADZE_API adze_status adze_graph_launch(adze_graph* graph, adze_stream* stream);
 /** Launches that are under way still end. */
 ADZE_API adze_status adze_graph_destroy(adze_graph* graph);

@@ -193,6 +193,25 @@ SIM_TEST(Divergence, an_access_before_the_previous_kernel_has_ended) {
                                  {"an access to global memory before wait_for_previous_kernel", PLACE("overlapping")});
 }
 
+struct NeverWaits : TestKernel<64> {
+    static constexpr const char* kName = "never_waits";
+    static constexpr bool kOverlaps = true;
+    static void run(const Params& p) {
+        if (p.good && block_index().x == 1 && thread_index() == 0) wait_for_previous_kernel();
+    }
+};
+
+SIM_TEST(Divergence, a_kernel_that_may_end_before_the_previous_one) {
+    expect_ok<NeverWaits>({2, 1, 1}, 0, {});
+    for (const sim_test::Way& way : sim_test::every_way()) {
+        sim_test::Machine machine(kTarget.arch, way);
+        const auto got = outcome<NeverWaits>(machine, {2, 1, 1}, 0, {.good = false});
+        EXPECT_EQ(got.status, ADZE_ERROR_DEVICE) << way.name();
+        sim_test::expect_in(
+            got.message, {"never_waits on sim device ", "no thread has called wait_for_previous_kernel"}, way.name());
+    }
+}
+
 struct OverlappingAcquire : TestKernel<64, FlagParams> {
     static constexpr const char* kName = "overlapping_acquire";
     static constexpr bool kOverlaps = true;

@@ -57,6 +57,11 @@ SIM_TEST(Targets, refuse_grids_beyond_the_limits) {
     const auto got = outcome<Anything>(machine, {1, 65536, 1}, 0, {});
     EXPECT_EQ(got.status, ADZE_ERROR_NOT_SUPPORTED);
     sim_test::expect_in(got.message, {"kernel anything: a grid of 1 x 65536 x 1 blocks"}, "");
+    // 2^32 threads and more, which HIP refuses, and CUDA does not.
+    const int64_t most = kWarpSize == 64 ? (int64_t{1} << 32) / Anything::kThreads : int64_t{1} << 31;
+    const auto wide = outcome<Anything>(machine, {most, 1, 1}, 0, {});
+    EXPECT_EQ(wide.status, ADZE_ERROR_NOT_SUPPORTED);
+    sim_test::expect_in(wide.message, {"a grid of " + std::to_string(most) + " x 1 x 1 blocks; allowed is "}, "");
 }
 
 }  // namespace ADZE_TARGET
