@@ -114,7 +114,7 @@ programs() {
 
 # 90 becomes 90a: there is no kernel for plain sm_90.
 capability() {
-    nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d '. '
+    nvidia-smi --id="${device#*:}" --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d '. '
 }
 
 carried_googletest() {
@@ -150,7 +150,7 @@ step_build() {
 
 step_layouts() {
     local simulated="$carry/simulated/layouts.$architecture.gz" dump
-    [ -e "$simulated" ] || { skip "$simulated is missing: bench/gpu_check.sh --pack makes it"; return; }
+    [ -e "$simulated" ] || { echo "$simulated is missing: bench/gpu_check.sh --pack makes it"; return 1; }
     dump=$(programs)/adze_layout_dump
     if [ "$backend" = cuda ]; then "${dump}_cuda"; else "$dump" "$architecture"; fi >"$logs/layouts.txt" || return 1
     if ! gzip -dc "$simulated" | diff - "$logs/layouts.txt" >"$logs/layouts.diff"; then
@@ -256,7 +256,7 @@ compare_traffic() {
 
 step_traffic() {
     local simulated="$carry/simulated/traffic.$architecture.csv"
-    [ -e "$simulated" ] || { skip "$simulated is missing: bench/gpu_check.sh --pack makes it"; return; }
+    [ -e "$simulated" ] || { echo "$simulated is missing: bench/gpu_check.sh --pack makes it"; return 1; }
     if [ "$backend" != cuda ]; then
         ADZE_BENCH_DEVICE=$device "$(programs)/adze_traffic" | sed 's/$/,0,0/' >"$logs/traffic.csv" || return 1
     else
@@ -285,7 +285,7 @@ step_bench() {
 }
 
 step_demo() {
-    [ -e "$carry/demo.tar.gz" ] || { skip "$carry/demo.tar.gz is missing: bench/gpu_check.sh --pack publishes it"; return; }
+    [ -e "$carry/demo.tar.gz" ] || { echo "$carry/demo.tar.gz is missing: bench/gpu_check.sh --pack publishes it"; return 1; }
     local demo=$root/build/gpu_check/demo
     rm -rf "$demo" && mkdir -p "$demo" && tar -C "$demo" -xzf "$carry/demo.tar.gz" &&
         cp -L "$(programs)/libadze.so" "$demo/" || return 1
@@ -300,12 +300,14 @@ step_demo() {
 
 # ---- the table ----
 
+steps=(build layouts probes tests demo traffic memcheck bench)
 any_failed=0
+any_ok=0
 
 # Those of CUDA are often beside the PATH.
 find_tools() {
     local folder
-    for folder in /usr/local/cuda/bin /usr/local/cuda-*/bin /opt/cuda-*/bin /opt/nvidia/nsight-compute/* /usr/local/nvidia/bin; do
+    for folder in /usr/local/cuda/bin $(ls -dr /usr/local/cuda-*/bin /opt/cuda-*/bin 2>/dev/null) /opt/nvidia/nsight-compute/* /usr/local/nvidia/bin; do
         [ ! -d "$folder" ] || PATH=$PATH:$folder
     done
     # In a build folder that is there, its own generator stays.
@@ -345,7 +347,7 @@ run_step() {
         echo "== $name"
         timeout -k 5 "$limit" bash "$script" --step "$name" --device "$device" >"$log" 2>&1
         case $? in
-            0) verdict=ok ;;
+            0) verdict=ok && any_ok=1 ;;
             77) verdict=skipped ;;
             124 | 137) verdict=FAIL && echo "stopped after $limit s" >>"$log" ;;
             *) verdict=FAIL ;;
@@ -372,6 +374,9 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+for name in ${only//,/ }; do
+    [[ " ${steps[*]} " == *" $name "* ]] || { echo "no such step: $name" && usage && exit 2; }
+done
 backend=${device%%:*}
 mkdir -p "$logs"
 find_tools
@@ -395,7 +400,8 @@ if [ -n "$step" ]; then "step_$step"; exit; fi
 describe_machine
 rm -f "$logs"/*.{txt,log,csv,json,results}
 printf '%-10s %-8s %6s  %s\n' step verdict seconds "key figures ($device, $architecture)" >"$logs/table.txt"
-for name in build layouts probes tests demo traffic memcheck bench; do run_step $name; done
+for name in "${steps[@]}"; do run_step $name; done
 echo
 cat "$logs/table.txt"
+[ $any_ok = 1 ] || { echo "nothing was checked" && exit 1; }
 exit $any_failed

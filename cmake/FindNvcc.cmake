@@ -1,5 +1,5 @@
-# Sets ADZE_NVCC, for all who look for nvcc: $CUDACXX, else nvcc on PATH, in $CUDA_PATH, or in a usual place. As a script
-# (cmake -P) it fails where there is none.
+# Sets ADZE_NVCC, for all who look for nvcc: $CUDACXX, else nvcc on PATH, in $CUDA_PATH, or in a usual place; it must be
+# 12.4 or newer. As a script (cmake -P) it fails where there is none.
 if(NOT "$ENV{CUDACXX}" STREQUAL "")
   separate_arguments(named UNIX_COMMAND "$ENV{CUDACXX}")  # flags may follow
   list(GET named 0 named)
@@ -8,6 +8,13 @@ else()
   file(GLOB installed /opt/cuda-* /usr/local/cuda-*)
   list(SORT installed COMPARE NATURAL ORDER DESCENDING)
   find_program(ADZE_NVCC nvcc HINTS ENV CUDA_PATH PATHS /usr/local/cuda ${installed} PATH_SUFFIXES bin)
+endif()
+if(ADZE_NVCC)
+  execute_process(COMMAND ${ADZE_NVCC} --version OUTPUT_VARIABLE version ERROR_QUIET)
+  if(version MATCHES "release ([0-9.]+)" AND CMAKE_MATCH_1 VERSION_LESS 12.4)
+    message(STATUS "${ADZE_NVCC} is of CUDA ${CMAKE_MATCH_1}: 12.4 or newer is needed")
+    set(ADZE_NVCC ADZE_NVCC-NOTFOUND)
+  endif()
 endif()
 if(CMAKE_SCRIPT_MODE_FILE AND NOT ADZE_NVCC)
   message(FATAL_ERROR "nvcc was not found")

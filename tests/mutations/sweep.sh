@@ -38,7 +38,7 @@ suites_of() {
 
 # run_tests DEVICE FILTER: quiet; fails where a test does, or nothing ends.
 run_tests() {
-    ADZE_TEST_DEVICES=sim:$1 timeout 300 "$tests" --gtest_brief=1 --gtest_fail_fast --gtest_filter="$2" >"$3" 2>&1
+    ADZE_SEED=1 ADZE_TEST_DEVICES=sim:$1 timeout 300 "$tests" --gtest_brief=1 --gtest_fail_fast --gtest_filter="$2" >"$3" 2>&1
 }
 
 # try SITE: says "caught" or "survived" with the device that decided.
@@ -49,7 +49,7 @@ try() {
         grep -qxF "$site" "$work/sites.$device" || continue
         local verdict=0
         ADZE_SIM_OFF=$site run_tests "$device" "$(suites_of "$site")" "$log" || verdict=$?
-        if [ $verdict -eq 124 ]; then  # perhaps only slow: somebody has to look
+        if [ $verdict -gt 1 ] && [ $verdict -lt 128 ] || [ $verdict -eq 137 ]; then  # slow, or killed: somebody has to look
             echo "survived $site"
             return
         elif [ $verdict -ne 0 ]; then

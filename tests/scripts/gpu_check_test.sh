@@ -1,5 +1,6 @@
 # bench/gpu_check.sh on a machine whose GPU, compilers and programs are fakes
 source "$(dirname "$0")/kit.sh"
+needs python3
 take bench/gpu_check.sh
 unset OUT
 fake bin/nvidia-smi <<<'[[ $* != *compute_cap* ]] || echo 9.0'
@@ -88,7 +89,7 @@ expect 1 '^traffic +FAIL +[0-9]+  1 of 2 launches as simulated' gpu_check --only
 sed -i '$d' bin/ncu
 expect 1 '^traffic +FAIL +[0-9]+  1 launches, simulated 2' gpu_check --only traffic
 fake bin/ncu <<<'echo "==ERROR== ERR_NVGPUCTRPERM"; exit 1'
-expect 0 '^traffic +skipped +[0-9]+  the profiler may not read' gpu_check --only traffic
+expect 1 '^traffic +skipped +[0-9]+  the profiler may not read' gpu_check --only traffic
 lay_out
 fake gpu_carry/demo/adze <<<'echo "completion {}"; echo "7 checks passed, 1 failed"; exit 1'
 tar -C gpu_carry/demo -czf gpu_carry/demo.tar.gz .
@@ -103,11 +104,19 @@ lay_out
 fake build/cuda/adze_layout_dump_cuda <<<'echo "mma row 0 col 0"; sleep 60'
 mkdir out
 export OUT=$work/out
-expect 1 '^layouts +FAIL +[0-9]+  stopped after [12] s$' gpu_check --within 2
+expect 1 '^layouts +FAIL +[0-9]+  stopped after [0-9]+ s$' gpu_check --within 8
 expect 0 '^probes +skipped +0  no time was left$' cat out/table.txt
 expect 0 'step.layouts.log$' tar -tzf out/gpu_check.tar.gz
 expect 0 '^2$' sh -c 'ls out | wc -l'
 unset OUT
+
+# What checks nothing is no success.
+lay_out
+expect 2 'no such step: layout$' gpu_check --only build,layout
+expect 1 '^nothing was checked$' gpu_check --within 0
+rm -rf gpu_carry
+expect 1 '^layouts +FAIL .*--pack makes it$' gpu_check
+expect 1 '^demo +FAIL .*--pack publishes it$' gpu_check
 
 fake bin/nvidia-smi <<<'echo 7.5'
 expect 1 'nvidia-smi names no GPU that there are kernels for' gpu_check

@@ -10,6 +10,14 @@ cd "$work"
 expectations=0
 failed=0
 
+# needs PROGRAM...: else the test is skipped, visibly.
+needs() {
+    local program
+    for program; do
+        command -v "$program" >/dev/null || { echo "skipped: $program was not found" && exit 77; }
+    done
+}
+
 # take FILE...: the checkout's own.
 take() {
     local file

@@ -1,5 +1,6 @@
 # .ci/machine-code, its cuda half: hip's differs in how the disassembly is had.
 source "$(dirname "$0")/kit.sh"
+needs python3
 take .ci/machine-code
 mkdir -p build/cuda bench/budgets
 cat >bench/budgets/machine_code.csv <<'CSV'

@@ -1,5 +1,6 @@
 # tests/mutations/sweep.sh, on two simulated devices of a program that is none
 source "$(dirname "$0")/kit.sh"
+needs git
 take tests/mutations/sweep.sh
 mkdir -p kernels/glue build/sim
 git init -q . && git config user.email test@example.org && git config user.name test

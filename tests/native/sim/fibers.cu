@@ -1,6 +1,7 @@
 // Stacks of simulated threads.
 #include <errno.h>
 
+#include <cstdlib>
 #include <cstring>
 
 #include "device/sim/fiber.h"
@@ -84,8 +85,8 @@ SIM_TEST(Fibers, are_those_of_the_executable) {
     const bool is_ucontext = std::strstr(program_invocation_short_name, "ucontext") != nullptr;
     if (is_ucontext) {
         EXPECT_STREQ(sim::fiber_implementation(), "ucontext");
-    } else {
-        RecordProperty("fibers", sim::fiber_implementation());
+    } else if (std::getenv("CI") != nullptr) {  // where .ci/toolchains has seen to it
+        EXPECT_STREQ(sim::fiber_implementation(), "Boost.Context");
     }
 }
 
