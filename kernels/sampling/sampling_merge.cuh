@@ -372,12 +372,12 @@ private:
         ListSource source;
         load_lists(p, row, counts, source);
         source.tokens.weigh(largest, request.temperature, p.mass_of_one);
-        Elsewhere elsewhere;
+        uint64_t mass_after = 0;
         if (!request.by_count) {
             const uint64_t listed = Sampler<kThreads, ListSource>(source, sums).mass();
-            elsewhere.mass_after = total[0] - Min{}(total[0], listed);
+            mass_after = total[0] - Min{}(total[0], listed);
         }
-        return filter_and_draw<kThreads>(p, row, request, source, sums, elsewhere, cut);
+        return filter_and_draw<kThreads>(p, row, request, source, sums, mass_after, cut);
     }
 };
 
@@ -429,50 +429,70 @@ struct SampleSettled {
         const SamplingRequest request = shared.inbox.read(p);
         if (p.noted && sample_listed(p, row, request, ranges, shared.sums, arena)) return;
         RowSource<kThreads> source{p, row, logit_of(key_at(ranges.best)), request.temperature, {}};
-        filter_and_draw<kThreads>(p, row, request, source, shared.sums, {}, 0);
+        filter_and_draw<kThreads>(p, row, request, source, shared.sums, 0, 0);
     }
 
 private:
-    // False: more tokens came into question than the block holds.
+    // False: more tokens came into question than the block holds, or the ranges do not hold the last ones.
     ADZE_DEVICE static bool sample_listed(const Params& p, int64_t row, const SamplingRequest& request,
                                           const RowRanges& ranges, Sums& sums, SharedArena& arena) {
         const Shared<uint32_t> counts = arena.take<uint32_t>(kMaxParts);
         const Shared<float> segments = arena.take<float>(kMaxParts * kSegments);
-        Elsewhere elsewhere;
-        if (!load_notes(p, row, counts, segments, elsewhere, sums)) return false;
+        uint64_t unlisted[4] = {};
+        if (!load_notes(p, row, counts, segments, unlisted, sums)) return false;
         ListSource source;
         load_lists(p, row, counts, source);
         source.tokens.weigh(logit_of(key_at(ranges.best)), request.temperature, p.mass_of_one);
         put_marks(source, segments, false);
         Sampler<kThreads, ListSource> sampler(source, sums);
-        sampler.filter(request, elsewhere, p.mass_of_one, 0);
-        source.keep({key_at(ranges.down_to), id_at(ranges.down_to), 1});
+        if (!filter(request, ranges, unlisted, source, sampler)) return false;
+        source.keep({0, 0xffffffffu, least_mass(request, p.mass_of_one)});
         put_marks(source, segments, true);
         draw(p, row, request, ranges, source, sampler, sums);
         return true;
     }
 
+    // False: a last token lies outside its range. Ranges come of bounds of rounded sums; these sums are exact.
+    ADZE_DEVICE static bool filter(const SamplingRequest& request, const RowRanges& ranges,
+                                   const uint64_t (&unlisted)[4], ListSource& source,
+                                   Sampler<kThreads, ListSource>& sampler) {
+        const uint64_t counts = unlisted[kPartCounts], mass_before = unlisted[kMassBefore];
+        const uint32_t cut = count_in(counts, kCountBelow) != 0 ? 1 : 0;
+        if (request.by_count) {
+            const auto top_k = static_cast<uint32_t>(request.top_k);
+            if (count_in(counts, kCountUpTo) >= top_k) return false;
+            if (!sampler.template keep_down_to<true>(top_k - count_in(counts, kCountUnlisted), cut)) return false;
+        }
+        uint64_t goal = 0;
+        if (request.by_mass) goal = share_of(request.top_p, mass_before + sampler.mass() + unlisted[kMassBetween]);
+        // What lies between is not listed, and not to be kept either.
+        source.keep({key_at(ranges.down_to), id_at(ranges.down_to), 1});
+        if (!request.by_mass) return true;
+        // Of what top_k keeps, all is probable: there the goal is reached.
+        return goal > mass_before &&
+               sampler.template keep_down_to<false>(goal - mass_before, request.by_count ? 1 : cut);
+    }
+
     ADZE_DEVICE static bool load_notes(const Params& p, int64_t row, const Shared<uint32_t>& counts,
-                                       const Shared<float>& segments, Elsewhere& elsewhere, Sums& sums) {
+                                       const Shared<float>& segments, uint64_t (&unlisted)[4], Sums& sums) {
         const int64_t notes = p.logits.tensor.rows * p.parts;
         const Global<const uint32_t> count_and_cut(p.notes.count_and_cut, 2 * notes);
         const Global<const uint64_t> of_parts(p.notes.sums, 4 * notes);
-        uint64_t held[4] = {}, total[4] = {};
+        uint64_t held[4] = {};
         for (int part = thread_index(); part < p.parts; part += kThreads) {
             const uint32_t count = count_and_cut.load(2 * (row * p.parts + part));
             counts.store(part, count);
             held[0] += (uint64_t{count} + kListGrain - 1) / kListGrain * kListGrain;
-            const auto before = of_parts.template load_vec<2>(4 * (row * p.parts + part));
-            const auto after = of_parts.template load_vec<2>(4 * (row * p.parts + part) + 2);
-            total[0] += before[0], total[1] += before[1], total[2] += after[0], total[3] += after[1];
+            const auto masses = of_parts.template load_vec<2>(4 * (row * p.parts + part));
+            unlisted[kMassBefore] += masses[0], unlisted[kMassBetween] += masses[1];
+            unlisted[kPartCounts] += of_parts.load(4 * (row * p.parts + part) + kPartCounts);
         }
         const Global<const float> of_segments(p.notes.segments.tensor);
         for (int segment = thread_index(); segment < p.parts * kSegments; segment += kThreads) {
             segments.store(segment, of_segments.load(row * p.parts * kSegments + segment));
         }
         sums.add(held);
-        sums.add(total);
-        elsewhere = {total[kCountBefore] + total[kCountAfter], total[kMassBefore], total[kMassAfter]};
+        sums.add(unlisted);
         return held[0] <= kListedTokens;
     }
 

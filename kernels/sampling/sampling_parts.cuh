@@ -326,8 +326,12 @@ private:
     Shared<uint64_t> words_;
 };
 
-// What of a part is not listed, exactly: words of notes.sums.
-enum PartSum { kMassBefore, kCountBefore, kMassAfter, kCountAfter };
+// What a part has outside the ranges, exactly: words of notes.sums. Tokens that are less probable than any that is listed
+// lie between, wherever they are in order.
+enum PartSum { kMassBefore, kMassBetween, kPartCounts };
+// Of the probable: those at or above count_above, those of them that are not listed, and those below all that are listed.
+enum PartCount { kCountUpTo = 1, kCountUnlisted, kCountBelow };
+static_assert(kMaxParts * kPartTokens >> kCountBits == 0);
 
 struct SampleRanges {
     static constexpr const char* kName = "sample_ranges";
@@ -351,25 +355,26 @@ struct SampleRanges {
         Tokens tokens;
         load_tokens<kThreads>(p, notes.row, notes.part * kPartTokens, tokens);
         tokens.weigh(logit_of(key_at(ranges.best)), request.temperature, p.mass_of_one);
-        // Less probable tokens end the order: nothing is lost if they are not listed, but where top_p shares what top_k keeps.
+        // Less probable tokens end the order: nothing is lost if they are not listed, but where top_p shares what top_k
+        // keeps.
         const uint64_t least = least_mass(request, p.mass_of_one);
-        const uint64_t least_listed = request.by_count && request.by_mass ? 0 : least;
+        const uint64_t least_listed = request.by_count && request.by_mass ? 1 : least;
+        const uint64_t lowest = request.by_count ? ranges.count_down_to : ranges.down_to;
         uint64_t sums[4] = {};
         uint32_t listed = 0;
 #pragma unroll
         for (int n = 0; n < kThreadTokens; ++n) {
             const int v = n / kLaneElements, i = n % kLaneElements;
-            const uint32_t key = tokens.key[v][i];
-            const uint64_t mass = tokens.mass[v][i];
-            const uint64_t place = key != 0 ? place_of(key, notes.id_of(v, i)) : 0;
-            const bool before = key != 0 && place >= ranges.above;
-            if (before) {
-                sums[kMassBefore] += mass, sums[kCountBefore] += 1;
-            } else if (key != 0 && ranges.holds(place) && mass >= least_listed) {
-                listed |= 1u << n;
-            } else if (key != 0 && place >= ranges.count_above) {
-                sums[kMassAfter] += mass, sums[kCountAfter] += 1;
-            }
+            const uint64_t mass = tokens.mass[v][i], place = place_of(tokens.key[v][i], notes.id_of(v, i));
+            const bool probable = mass >= least_listed, before = probable && place >= ranges.above;
+            const bool is_listed = probable && !before && ranges.holds(place);
+            const bool upto = place >= ranges.count_above;
+            if (is_listed) listed |= 1u << n;
+            if (before) sums[kMassBefore] += mass;
+            if (upto && !before && !is_listed) sums[kMassBetween] += mass;
+            if (probable && upto) sums[kPartCounts] += count_field(kCountUpTo);
+            if (probable && upto && !is_listed) sums[kPartCounts] += count_field(kCountUnlisted);
+            if (probable && place < lowest) sums[kPartCounts] += count_field(kCountBelow);
             if (!before || mass < least) tokens.mass[v][i] = 0;
         }
         shared.sums.add(sums);

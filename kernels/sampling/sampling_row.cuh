@@ -21,10 +21,10 @@ ADZE_DEVICE bool settle(const SamplingKernelParams& p, int64_t row, const Sampli
 
 template <int kThreads, class Source>
 ADZE_DEVICE bool filter_and_draw(const SamplingKernelParams& p, int64_t row, const SamplingRequest& request,
-                                 Source& source, BlockSums<kThreads>& sums, const Elsewhere& elsewhere, uint32_t cut) {
+                                 Source& source, BlockSums<kThreads>& sums, uint64_t mass_after, uint32_t cut) {
     const double u = philox_uniform(request.seed, request.position);
     Sampler<kThreads, Source> sampler(source, sums);
-    if (!sampler.filter(request, elsewhere, p.mass_of_one, cut)) return false;
+    if (!sampler.filter(request, mass_after, p.mass_of_one, cut)) return false;
     uint64_t rest = 0;
     const uint64_t target = target_of(u, sampler.mass());
     const int32_t id = sampler.draw(target, rest);
@@ -63,7 +63,7 @@ struct SampleRow {
         const SamplingRequest request = shared.inbox.read(p);
         if (settle(p, row, request, best)) return;
         source.tokens.weigh(logit_of(key_at(best)), request.temperature, p.mass_of_one);
-        filter_and_draw<kThreads>(p, row, request, source, shared.sums, {}, 0);
+        filter_and_draw<kThreads>(p, row, request, source, shared.sums, 0, 0);
     }
 };
 

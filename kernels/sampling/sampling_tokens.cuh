@@ -27,11 +27,10 @@ ADZE_DEVICE uint32_t id_at(uint64_t place) {
     return ~static_cast<uint32_t>(place);
 }
 
-constexpr int kMaxParts = 34;  // of a row of which notes are taken
-constexpr int kSamples = 168;  // of a part, at most
-constexpr int kSampleGap =
-    128;  // tokens from one to the next, at most; where two filters add up what they leave open, half
-constexpr int kPartSlots = 2048;               // of a part's list
+constexpr int kMaxParts = 34;     // of a row of which notes are taken
+constexpr int kSamples = 168;     // of a part, at most
+constexpr int kSampleGap = 128;   // tokens between them, at most; half, where two filters add up what they leave open
+constexpr int kPartSlots = 2048;  // of a part's list
 constexpr int kListGrain = 2 * kLaneElements;  // lists are held in multiples
 constexpr int kMostProbable = 64;              // tokens of a part that are listed for top_p and min_p
 constexpr uint32_t kUnlisted = ~0u;  // for a count: the list would exceed its slots; for a cut: nothing is listed
@@ -47,12 +46,12 @@ struct SamplingNotes {
     FloatMatrix segments;  // masses of a warp's neighbouring tokens. [rows * parts, kSegments] F32
     FloatMatrix logits;    // of the listed tokens, in the order of their ids. [rows * parts, kPartSlots], as the row's
     uint16_t* ids;         // their ids, counted within the part. [rows, parts, kPartSlots]
-    // Of the sorted part, a token each and what lies between it and the one before: Sample::packed, and the mass of those
+    // Of the sorted part, a token each and what lies between it and the one before: pack_sample(), and the mass of those
     // tokens and itself, relative to the part's largest. [rows, parts, kSamples]
     uint64_t* samples;
     float* sample_masses;
-    uint64_t* ranges;  // RowRanges. [rows, kRangeWords]
-    uint64_t* sums;    // PartSums of the second reading. [rows, parts, 4]
+    uint64_t* ranges;  // RowRanges. [rows, RowRanges::kWords]
+    uint64_t* sums;    // of the second reading: PartSum. [rows, parts, 4]
 };
 
 struct SamplingKernelParams {
