@@ -289,10 +289,10 @@ private:
 struct RowRanges {
     static constexpr int kWords = 6;
     // The last token that is kept has its place in [down_to, above), that of top_k in [count_down_to, count_above): where
-    // both filter; else the latter is that range or, without top_k, empty at 0. above < down_to: the row is settled.
-    uint64_t above = 0, down_to = 1, count_above = 0, count_down_to = 0, best = 0;
+    // both filter; else the latter is that range or, without top_k, empty at 0. best: of the row; 0: the row is settled.
+    uint64_t above = 0, down_to = 0, count_above = 0, count_down_to = 0, best = 0;
 
-    ADZE_DEVICE bool settled() const { return above < down_to; }
+    ADZE_DEVICE bool settled() const { return best == 0; }
     ADZE_DEVICE bool holds(uint64_t place) const {
         return (place < above && place >= down_to) || (place < count_above && place >= count_down_to);
     }

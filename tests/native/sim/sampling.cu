@@ -73,26 +73,34 @@ uint64_t place(int64_t id, bool wide) {
 }  // namespace
 
 SIM_TEST(Sampling, RangesThatDoNotHoldTheLastTokens) {
+    using Ids = std::pair<int64_t, int64_t>;  // from the first to before the second; to kVocabulary: to the end
     for (const bool wide : {false, true}) {
+        const auto above = [wide](const Ids& ids) { return place(ids.first, wide) + 1; };
+        const auto down_to = [wide](const Ids& ids) { return place(ids.second, wide) + 1; };
         for (const adze_sampling_params& request :
              {adze_sampling_params{1, 7000, 0, 0, 1, 0}, adze_sampling_params{1, 0, 0.5f, 0, 1, 0},
               adze_sampling_params{1, 7000, 0.5f, 0, 1, 0}, adze_sampling_params{1, 7000, 0, 0.9f, 1, 0},
               adze_sampling_params{1, 0, 0.5f, 0.9f, 1, 0}, adze_sampling_params{1, 7000, 0.5f, 0.9f, 1, 0}}) {
             Pipeline row(request, wide);
             const int expected = row.sampled();
-            const bool by_count = request.top_k != 0, both = by_count && request.top_p != 0;
-            // Places from the id `first` to before the id `end`.
-            for (const auto& [first, end] : {std::pair{100, 200}, std::pair{6000, 6100}, std::pair{9300, 9400}}) {
-                const uint64_t above = place(first, wide) + 1, down_to = place(end, wide) + 1;
-                RowRanges ranges{above, down_to, by_count ? above : 0, by_count ? down_to : 0, place(0, wide)};
-                EXPECT_EQ(row.sampled_of(ranges), expected)
+            const auto expect_same = [&](const Ids& ids, const Ids& of_count) {
+                const uint64_t count_above = request.top_k != 0 ? above(of_count) : 0;
+                const uint64_t count_down_to = request.top_k != 0 ? down_to(of_count) : 0;
+                EXPECT_EQ(row.sampled_of({above(ids), down_to(ids), count_above, count_down_to, place(0, wide)}),
+                          expected)
                     << "top_k " << request.top_k << " top_p " << request.top_p << " min_p " << request.min_p << " wide "
-                    << wide << " from " << first << " to " << end;
-                if (!both || first > 6999) continue;
-                // That of top_p alone.
-                ranges.count_above = place(6999, wide) + 1, ranges.count_down_to = place(7000, wide) + 1;
-                EXPECT_EQ(row.sampled_of(ranges), expected) << "top_p's from " << first << " wide " << wide;
-            }
+                    << wide << " from " << ids.first << " of top_k from " << of_count.first;
+            };
+            for (const Ids ids :
+                 {Ids{100, 200}, Ids{6000, 6100}, Ids{9300, 9400}, Ids{9300, kVocabulary}, Ids{6990, 6980}})
+                expect_same(ids, ids);
+            if (request.top_k == 0 || request.top_p == 0) continue;
+            // One of the two is wrong, or both are.
+            expect_same({100, 200}, {6999, 7000});
+            expect_same({6000, 6100}, {6999, 7000});
+            expect_same({100, 200}, {6990, kVocabulary});
+            expect_same({6950, 7050}, {7020, 7200});
+            expect_same({6950, 7050}, {7100, 7200});
         }
     }
 }
