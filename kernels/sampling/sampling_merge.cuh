@@ -308,8 +308,8 @@ struct SampleMerged {
         }
         RowRanges{0, 0, 0, 0, best}.store(p, row);  // the last token may be anywhere
         if (p.noted && !request.filters()) {
-            draw_segment(p, row, request, best, sums);
-        } else if (!p.noted || !sample_listed(p, row, request, logit_of(key_at(best)), sums, arena)) {
+            draw_segment(p, row, request, best, shared);
+        } else if (!p.noted || !sample_listed(p, row, request, logit_of(key_at(best)), shared, arena)) {
             return;
         }
         RowRanges{}.store(p, row);
@@ -318,7 +318,8 @@ struct SampleMerged {
 private:
     // Draws a segment first, then one of its tokens.
     ADZE_DEVICE static void draw_segment(const Params& p, int64_t row, const SamplingRequest& request, uint64_t best,
-                                         Sums& sums) {
+                                         SampleShared<kThreads>& shared) {
+        Sums& sums = shared.sums;
         HeldSource<IdInRow<kThreads>> source{{}, {0}};
 #pragma unroll
         for (int v = 0; v < kTokenVectors; ++v) {
@@ -338,7 +339,7 @@ private:
         }
         uint64_t rest = 0;
         Sampler<kThreads, HeldSource<IdInRow<kThreads>>> sampler(source, sums);
-        const uint64_t target = target_of(philox_uniform(request.seed, request.position), sampler.mass());
+        const uint64_t target = target_of(shared.inbox.uniform(), sampler.mass());
         const int32_t drawn = sampler.draw(target, rest);
         // Who drew tells all.
         const uint64_t told = sums.max(drawn >= 0 ? static_cast<uint64_t>(drawn) + 1 : 0);
@@ -348,7 +349,8 @@ private:
     }
 
     ADZE_DEVICE static bool sample_listed(const Params& p, int64_t row, const SamplingRequest& request, float largest,
-                                          Sums& sums, SharedArena& arena) {
+                                          SampleShared<kThreads>& shared, SharedArena& arena) {
+        Sums& sums = shared.sums;
         const int64_t notes = p.logits.tensor.rows * p.parts;
         const Global<const uint64_t> best_and_mass(p.notes.best_and_mass, 2 * notes);
         const Global<const uint32_t> count_and_cut(p.notes.count_and_cut, 2 * notes);
@@ -377,7 +379,7 @@ private:
             const uint64_t listed = Sampler<kThreads, ListSource>(source, sums).mass();
             mass_after = total[0] - Min{}(total[0], listed);
         }
-        return filter_and_draw<kThreads>(p, row, request, source, sums, mass_after, cut);
+        return filter_and_draw<kThreads>(p, row, request, source, shared, mass_after, cut);
     }
 };
 
@@ -427,28 +429,28 @@ struct SampleSettled {
         const RowRanges ranges = inbox.read();
         if (ranges.settled()) return;
         const SamplingRequest request = shared.inbox.read(p);
-        if (p.noted && sample_listed(p, row, request, ranges, shared.sums, arena)) return;
+        if (p.noted && sample_listed(p, row, request, ranges, shared, arena)) return;
         RowSource<kThreads> source{p, row, logit_of(key_at(ranges.best)), request.temperature, {}};
-        filter_and_draw<kThreads>(p, row, request, source, shared.sums, 0, 0);
+        filter_and_draw<kThreads>(p, row, request, source, shared, 0, 0);
     }
 
 private:
     // False: more tokens came into question than the block holds, or the ranges do not hold the last ones.
     ADZE_DEVICE static bool sample_listed(const Params& p, int64_t row, const SamplingRequest& request,
-                                          const RowRanges& ranges, Sums& sums, SharedArena& arena) {
+                                          const RowRanges& ranges, SampleShared<kThreads>& shared, SharedArena& arena) {
         const Shared<uint32_t> counts = arena.take<uint32_t>(kMaxParts);
         const Shared<float> segments = arena.take<float>(kMaxParts * kSegments);
         uint64_t unlisted[4] = {};
-        if (!load_notes(p, row, counts, segments, unlisted, sums)) return false;
+        if (!load_notes(p, row, counts, segments, unlisted, shared.sums)) return false;
         ListSource source;
         load_lists(p, row, counts, source);
         source.tokens.weigh(logit_of(key_at(ranges.best)), request.temperature, p.mass_of_one);
         put_marks(source, segments, false);
-        Sampler<kThreads, ListSource> sampler(source, sums);
+        Sampler<kThreads, ListSource> sampler(source, shared.sums);
         if (!filter(request, ranges, unlisted, source, sampler)) return false;
         source.keep({0, 0xffffffffu, least_mass(request, p.mass_of_one)});
         put_marks(source, segments, true);
-        draw(p, row, request, ranges, source, sampler, sums);
+        draw(p, row, request, ranges, source, sampler, shared);
         return true;
     }
 
@@ -511,8 +513,10 @@ private:
 
     // Draws a segment, of which the marks tell, then one of its tokens.
     ADZE_DEVICE static void draw(const Params& p, int64_t row, const SamplingRequest& request, const RowRanges& ranges,
-                                 const ListSource& source, Sampler<kThreads, ListSource>& sampler, Sums& sums) {
-        const uint64_t target = target_of(philox_uniform(request.seed, request.position), sampler.mass());
+                                 const ListSource& source, Sampler<kThreads, ListSource>& sampler,
+                                 SampleShared<kThreads>& shared) {
+        Sums& sums = shared.sums;
+        const uint64_t target = target_of(shared.inbox.uniform(), sampler.mass());
         uint64_t rest = 0;
         const int32_t drawn = sampler.draw(target, rest);
         const uint64_t told = sums.max(drawn >= 0 ? static_cast<uint64_t>(drawn) + 1 : 0);

@@ -4,6 +4,7 @@
 #include "device/exp.h"
 #include "device/float_matrix.h"
 #include "device/reduce.h"
+#include "numeric/philox.h"
 #include "sampling/sampling.h"
 #include "sampling/sampling_sums.cuh"
 
@@ -70,7 +71,6 @@ constexpr uint64_t kUnusable = ~uint64_t{0};  // a NaN or +inf among the allowed
 struct SamplingRequest {
     float temperature = 0.0f, top_p = 0.0f, min_p = 0.0f;
     int32_t top_k = 0;
-    uint64_t seed = 0, position = 0;
     bool valid = true, by_count = false, by_mass = false;
 
     ADZE_DEVICE bool greedy() const { return temperature == 0.0f; }
@@ -103,16 +103,20 @@ public:
         r.top_k = static_cast<int32_t>(words_.load(1));
         r.top_p = float_from_bits(words_.load(2));
         r.min_p = float_from_bits(words_.load(3));
-        r.seed = static_cast<uint64_t>(words_.load(5)) << 32 | words_.load(4);
-        r.position = static_cast<uint64_t>(words_.load(7)) << 32 | words_.load(6);
         r.valid = r.temperature > 0.0f && r.temperature < infinity() && r.top_k >= 0 && r.top_p >= 0.0f &&
                   r.top_p <= 1.0f && r.min_p >= 0.0f && r.min_p <= 1.0f;
         r.by_count = r.top_k > 0 && r.top_k < p.logits.tensor.columns;
         r.by_mass = r.top_p > 0.0f && r.top_p < 1.0f;
         return r;
     }
+    // What decides the draw: read when it is due, not held in registers until then.
+    ADZE_DEVICE double uniform() const { return philox_uniform(word_pair(4), word_pair(6)); }
 
 private:
+    ADZE_DEVICE uint64_t word_pair(int first) const {
+        return static_cast<uint64_t>(words_.load(first + 1)) << 32 | words_.load(first);
+    }
+
     Shared<uint32_t> words_;
 };
 
