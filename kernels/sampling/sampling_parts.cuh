@@ -361,22 +361,23 @@ struct SampleRanges {
         const uint64_t least_listed = request.by_count && request.by_mass ? 1 : least;
         const uint64_t lowest = request.by_count ? ranges.count_down_to : ranges.down_to;
         uint64_t sums[4] = {};
-        uint32_t listed = 0;
+        uint32_t listed = 0, upto = 0, below = 0;  // bits, of the probable
 #pragma unroll
         for (int n = 0; n < kThreadTokens; ++n) {
             const int v = n / kLaneElements, i = n % kLaneElements;
             const uint64_t mass = tokens.mass[v][i], place = place_of(tokens.key[v][i], notes.id_of(v, i));
             const bool probable = mass >= least_listed, before = probable && place >= ranges.above;
             const bool is_listed = probable && !before && ranges.holds(place);
-            const bool upto = place >= ranges.count_above;
-            if (is_listed) listed |= 1u << n;
             if (before) sums[kMassBefore] += mass;
-            if (upto && !before && !is_listed) sums[kMassBetween] += mass;
-            if (probable && upto) sums[kPartCounts] += count_field(kCountUpTo);
-            if (probable && upto && !is_listed) sums[kPartCounts] += count_field(kCountUnlisted);
-            if (probable && place < lowest) sums[kPartCounts] += count_field(kCountBelow);
+            if (place >= ranges.count_above && !before && !is_listed) sums[kMassBetween] += mass;
+            if (is_listed) listed |= 1u << n;
+            if (probable && place >= ranges.count_above) upto |= 1u << n;
+            if (probable && place < lowest) below |= 1u << n;
             if (!before || mass < least) tokens.mass[v][i] = 0;
         }
+        sums[kPartCounts] = count_field(kCountUpTo) * count_bits(upto) +
+                            count_field(kCountUnlisted) * count_bits(upto & ~listed) +
+                            count_field(kCountBelow) * count_bits(below);
         shared.sums.add(sums);
         notes.store_segments(tokens);
         notes.store_count(notes.store_list(tokens, listed, true, arena), 0);
