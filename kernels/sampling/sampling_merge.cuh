@@ -90,7 +90,8 @@ ADZE_DEVICE void draw_in_segment(const SamplingKernelParams& p, int64_t row, flo
     store_id(p, row, id);
 }
 
-// The samples of a row's parts, and bounds of what lies above each: how many tokens, or what mass. The source of a Sampler.
+// The samples of a row's parts, and bounds of what lies above each: how many tokens, or what mass. The source of a
+// Sampler.
 class SampleTable {
 public:
     static constexpr bool kFew = true;
@@ -163,8 +164,9 @@ public:
     }
 
 private:
-    // Masses are rounded, and weighed with the part's largest logit and not the row's: how far they may be off, and the
-    // arithmetic here.
+    // How far a mass may be off that is relative to its part's largest, and scaled. Where it is above 0 the exponents
+    // add up to less than 34; each is rounded twice, as is that of the row, and exp_f32 three times: 1e-5 and less,
+    // with the rounding of the sums here. SampleSettled verifies what comes of it.
     static constexpr float kRelativeError = 2e-5f;
     static constexpr int kSides = 2;
     static constexpr int kEntries = (kMaxParts * kSamples + kPartThreads - 1) / kPartThreads;  // of a thread, at most
@@ -215,9 +217,9 @@ private:
         return upper ? mass + error : mass > error ? mass - error : 0.0f;
     }
 
-    // From here on a sample's mass is: for a lower bound of what lies at or above it, that of the tokens down to it; for an
-    // upper bound of what lies above any token behind it, that of those behind it down to the next. Returns what lies
-    // before all samples at most.
+    // From here on a sample's mass is: for a lower bound of what lies at or above it, that of the tokens down to it;
+    // for an upper bound of what lies above any token behind it, that of those behind it down to the next. Returns what
+    // lies before all samples at most.
     ADZE_DEVICE uint64_t weigh(bool by_count, bool upper) {
         for (int entry = thread_index(); entry < p_.parts * kSamples; entry += kPartThreads) {
             const int part = entry / kSamples, j = entry % kSamples;

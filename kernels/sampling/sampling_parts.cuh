@@ -1,5 +1,5 @@
-// What blocks do with a part of a row, 8192 tokens in their registers: SampleParts in the first reading, SampleRanges in
-// the second one. sampling.cuh says what for.
+// What blocks do with a part of a row, 8192 tokens in their registers: SampleParts in the first reading, SampleRanges
+// in the second one. sampling.cuh says what for.
 #pragma once
 
 #include "sampling/sampling_row.cuh"
@@ -38,9 +38,9 @@ public:
         }
     }
 
-    // Lists the tokens whose bits are set in `listed`, in the order of their ids; where `marked`, each segment begins with
-    // a mark, whose logit is infinite. Through shared memory, so that the notes are written in order. Returns how many
-    // entries there are, or kUnlisted.
+    // Lists the tokens whose bits are set in `listed`, in the order of their ids; where `marked`, each segment begins
+    // with a mark, whose logit is infinite. Through shared memory, so that the notes are written in order. Returns how
+    // many entries there are, or kUnlisted.
     ADZE_DEVICE uint32_t store_list(const Tokens& tokens, uint32_t listed, bool marked, SharedArena& arena) const {
         const Shared<float> logits = arena.take<float>(kPartSlots);
         const Shared<uint16_t> ids = arena.take<uint16_t>(kPartSlots);
@@ -115,8 +115,8 @@ private:
     Sums& sums_;
 };
 
-// A sample as it is noted: its key, and in the lower half the complement of its id within the part and, less one, how many
-// tokens it and those between it and the sample before are.
+// A sample as it is noted: its key, and in the lower half the complement of its id within the part and, less one, how
+// many tokens it and those between it and the sample before are.
 ADZE_DEVICE uint64_t pack_sample(uint64_t place, uint32_t first_id, uint32_t tokens) {
     return uint64_t{key_at(place)} << 32 | (0xffffu - (id_at(place) - first_id)) << 16 | (tokens - 1);
 }
@@ -224,7 +224,8 @@ private:
         return found;
     }
 
-    // The first token, then a sample every kSampleGap tokens and where masses shrink to a quarter, and the last token. Returns how many.
+    // The first token, then a sample every kSampleGap tokens and where masses shrink to a quarter, and the last token.
+    // Returns how many.
     ADZE_DEVICE static uint32_t store_samples(const PartNotes& notes, const SamplingRequest& request,
                                               const uint64_t (&place)[kThreadTokens], uint64_t best, uint32_t left,
                                               Sums& sums, SharedArena& arena) {
@@ -288,8 +289,9 @@ private:
 // Where in a row the last tokens of its filters are, after the first reading. Words of notes.ranges.
 struct RowRanges {
     static constexpr int kWords = 6;
-    // The last token that is kept has its place in [down_to, above), that of top_k in [count_down_to, count_above): where
-    // both filter; else the latter is that range or, without top_k, empty at 0. best: of the row; 0: the row is settled.
+    // The last token that is kept has its place in [down_to, above), that of top_k in [count_down_to, count_above):
+    // where both filter; else the latter is that range or, without top_k, empty at 0. best: of the row; 0: the row is
+    // settled.
     uint64_t above = 0, down_to = 0, count_above = 0, count_down_to = 0, best = 0;
 
     ADZE_DEVICE bool settled() const { return best == 0; }
@@ -326,10 +328,11 @@ private:
     Shared<uint64_t> words_;
 };
 
-// What a part has outside the ranges, exactly: words of notes.sums. Tokens that are less probable than any that is listed
-// lie between, wherever they are in order.
+// What a part has outside the ranges, exactly: words of notes.sums. Tokens that are less probable than any that is
+// listed lie between, wherever they are in order.
 enum PartSum { kMassBefore, kMassBetween, kPartCounts };
-// Of the probable: those at or above count_above, those of them that are not listed, and those below all that are listed.
+// Of the probable: those at or above count_above, those of them that are not listed, and those below all that are
+// listed.
 enum PartCount { kCountUpTo = 1, kCountUnlisted, kCountBelow };
 static_assert(kMaxParts * kPartTokens >> kCountBits == 0);
 

@@ -47,8 +47,8 @@ struct SamplingNotes {
     FloatMatrix segments;  // masses of a warp's neighbouring tokens. [rows * parts, kSegments] F32
     FloatMatrix logits;    // of the listed tokens, in the order of their ids. [rows * parts, kPartSlots], as the row's
     uint16_t* ids;         // their ids, counted within the part. [rows, parts, kPartSlots]
-    // Of the sorted part, a token each and what lies between it and the one before: pack_sample(), and the mass of those
-    // tokens and itself, relative to the part's largest. [rows, parts, kSamples]
+    // Of the sorted part, a token each and what lies between it and the one before: pack_sample(), and the mass of
+    // those tokens and itself, relative to the part's largest. [rows, parts, kSamples]
     uint64_t* samples;
     float* sample_masses;
     uint64_t* ranges;  // RowRanges. [rows, RowRanges::kWords]

@@ -428,8 +428,8 @@ TEST_P(Sampling, WholeVocabulary) {
     }
 }
 
-// Filters that keep thousands of tokens, over logits of all kinds. In the order of the ids or against it, u next to 1 or to
-// 0 draws the last token that is kept: one too many or too few is seen.
+// Filters that keep thousands of tokens, over logits of all kinds. In the order of the ids or against it, u next to 1
+// or to 0 draws the last token that is kept: one too many or too few is seen.
 TEST_P(Sampling, FiltersThatKeepThousands) {
     const uint64_t seed = 17, low = position_of(seed, false), high = position_of(seed, true);
     const auto expect_rows = [&](int64_t V, adze_dtype dtype, int kind, const std::vector<Params>& filters, int shift) {

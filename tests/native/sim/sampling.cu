@@ -1,5 +1,5 @@
-// Sampling's second reading where the ranges that bounds of rounded sums give do not hold the last tokens. No logits are
-// known for which they do not: the ranges are set here.
+// Sampling's second reading where the ranges that bounds of rounded sums give do not hold the last tokens. No logits
+// are known for which they do not: the ranges are set here.
 #include "device_kit.h"
 #include "sampling/sampling.cu"
 
