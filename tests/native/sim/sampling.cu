@@ -91,7 +91,7 @@ SIM_TEST(Sampling, RangesThatDoNotHoldTheLastTokens) {
                     << "top_k " << request.top_k << " top_p " << request.top_p << " min_p " << request.min_p << " wide "
                     << wide << " from " << ids.first << " of top_k from " << of_count.first;
             };
-            for (const Ids ids :
+            for (const Ids& ids :
                  {Ids{100, 200}, Ids{6000, 6100}, Ids{9300, 9400}, Ids{9300, kVocabulary}, Ids{6990, 6980}})
                 expect_same(ids, ids);
             if (request.top_k == 0 || request.top_p == 0) continue;
