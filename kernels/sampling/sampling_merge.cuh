@@ -90,7 +90,8 @@ ADZE_DEVICE void draw_in_segment(const SamplingKernelParams& p, int64_t row, flo
     store_id(p, row, id);
 }
 
-// The samples of a row's parts, and bounds of what lies above each: how many tokens, or what mass. The source of a Sampler.
+// The samples of a row's parts, and bounds of what lies above each: how many tokens, or what mass. The source of a
+// Sampler.
 class SampleTable {
 public:
     static constexpr bool kFew = true;
@@ -163,8 +164,9 @@ public:
     }
 
 private:
-    // Masses are rounded, and weighed with the part's largest logit and not the row's: how far they may be off, and the
-    // arithmetic here.
+    // How far a mass may be off that is relative to its part's largest, and scaled. Where it is above 0 the exponents
+    // add up to less than 34; each is rounded twice, as is that of the row, and exp_f32 three times: 1e-5 and less,
+    // with the rounding of the sums here. SampleSettled verifies what comes of it.
     static constexpr float kRelativeError = 2e-5f;
     static constexpr int kSides = 2;
     static constexpr int kEntries = (kMaxParts * kSamples + kPartThreads - 1) / kPartThreads;  // of a thread, at most
@@ -215,9 +217,9 @@ private:
         return upper ? mass + error : mass > error ? mass - error : 0.0f;
     }
 
-    // From here on a sample's mass is: for a lower bound of what lies at or above it, that of the tokens down to it; for an
-    // upper bound of what lies above any token behind it, that of those behind it down to the next. Returns what lies
-    // before all samples at most.
+    // From here on a sample's mass is: for a lower bound of what lies at or above it, that of the tokens down to it;
+    // for an upper bound of what lies above any token behind it, that of those behind it down to the next. Returns what
+    // lies before all samples at most.
     ADZE_DEVICE uint64_t weigh(bool by_count, bool upper) {
         for (int entry = thread_index(); entry < p_.parts * kSamples; entry += kPartThreads) {
             const int part = entry / kSamples, j = entry % kSamples;
@@ -308,8 +310,8 @@ struct SampleMerged {
         }
         RowRanges{0, 0, 0, 0, best}.store(p, row);  // the last token may be anywhere
         if (p.noted && !request.filters()) {
-            draw_segment(p, row, request, best, sums);
-        } else if (!p.noted || !sample_listed(p, row, request, logit_of(key_at(best)), sums, arena)) {
+            draw_segment(p, row, request, best, shared);
+        } else if (!p.noted || !sample_listed(p, row, request, logit_of(key_at(best)), shared, arena)) {
             return;
         }
         RowRanges{}.store(p, row);
@@ -318,7 +320,8 @@ struct SampleMerged {
 private:
     // Draws a segment first, then one of its tokens.
     ADZE_DEVICE static void draw_segment(const Params& p, int64_t row, const SamplingRequest& request, uint64_t best,
-                                         Sums& sums) {
+                                         SampleShared<kThreads>& shared) {
+        Sums& sums = shared.sums;
         HeldSource<IdInRow<kThreads>> source{{}, {0}};
 #pragma unroll
         for (int v = 0; v < kTokenVectors; ++v) {
@@ -338,7 +341,7 @@ private:
         }
         uint64_t rest = 0;
         Sampler<kThreads, HeldSource<IdInRow<kThreads>>> sampler(source, sums);
-        const uint64_t target = target_of(philox_uniform(request.seed, request.position), sampler.mass());
+        const uint64_t target = target_of(shared.inbox.uniform(), sampler.mass());
         const int32_t drawn = sampler.draw(target, rest);
         // Who drew tells all.
         const uint64_t told = sums.max(drawn >= 0 ? static_cast<uint64_t>(drawn) + 1 : 0);
@@ -348,7 +351,8 @@ private:
     }
 
     ADZE_DEVICE static bool sample_listed(const Params& p, int64_t row, const SamplingRequest& request, float largest,
-                                          Sums& sums, SharedArena& arena) {
+                                          SampleShared<kThreads>& shared, SharedArena& arena) {
+        Sums& sums = shared.sums;
         const int64_t notes = p.logits.tensor.rows * p.parts;
         const Global<const uint64_t> best_and_mass(p.notes.best_and_mass, 2 * notes);
         const Global<const uint32_t> count_and_cut(p.notes.count_and_cut, 2 * notes);
@@ -372,12 +376,12 @@ private:
         ListSource source;
         load_lists(p, row, counts, source);
         source.tokens.weigh(largest, request.temperature, p.mass_of_one);
-        Elsewhere elsewhere;
+        uint64_t mass_after = 0;
         if (!request.by_count) {
             const uint64_t listed = Sampler<kThreads, ListSource>(source, sums).mass();
-            elsewhere.mass_after = total[0] - Min{}(total[0], listed);
+            mass_after = total[0] - Min{}(total[0], listed);
         }
-        return filter_and_draw<kThreads>(p, row, request, source, sums, elsewhere, cut);
+        return filter_and_draw<kThreads>(p, row, request, source, shared, mass_after, cut);
     }
 };
 
@@ -427,52 +431,72 @@ struct SampleSettled {
         const RowRanges ranges = inbox.read();
         if (ranges.settled()) return;
         const SamplingRequest request = shared.inbox.read(p);
-        if (p.noted && sample_listed(p, row, request, ranges, shared.sums, arena)) return;
+        if (p.noted && sample_listed(p, row, request, ranges, shared, arena)) return;
         RowSource<kThreads> source{p, row, logit_of(key_at(ranges.best)), request.temperature, {}};
-        filter_and_draw<kThreads>(p, row, request, source, shared.sums, {}, 0);
+        filter_and_draw<kThreads>(p, row, request, source, shared, 0, 0);
     }
 
 private:
-    // False: more tokens came into question than the block holds.
+    // False: more tokens came into question than the block holds, or the ranges do not hold the last ones.
     ADZE_DEVICE static bool sample_listed(const Params& p, int64_t row, const SamplingRequest& request,
-                                          const RowRanges& ranges, Sums& sums, SharedArena& arena) {
+                                          const RowRanges& ranges, SampleShared<kThreads>& shared, SharedArena& arena) {
         const Shared<uint32_t> counts = arena.take<uint32_t>(kMaxParts);
         const Shared<float> segments = arena.take<float>(kMaxParts * kSegments);
-        Elsewhere elsewhere;
-        if (!load_notes(p, row, counts, segments, elsewhere, sums)) return false;
+        uint64_t unlisted[4] = {};
+        if (!load_notes(p, row, counts, segments, unlisted, shared.sums)) return false;
         ListSource source;
         load_lists(p, row, counts, source);
         source.tokens.weigh(logit_of(key_at(ranges.best)), request.temperature, p.mass_of_one);
         put_marks(source, segments, false);
-        Sampler<kThreads, ListSource> sampler(source, sums);
-        sampler.filter(request, elsewhere, p.mass_of_one, 0);
-        source.keep({key_at(ranges.down_to), id_at(ranges.down_to), 1});
+        Sampler<kThreads, ListSource> sampler(source, shared.sums);
+        if (!filter(request, ranges, unlisted, source, sampler)) return false;
+        source.keep({0, 0xffffffffu, least_mass(request, p.mass_of_one)});
         put_marks(source, segments, true);
-        draw(p, row, request, ranges, source, sampler, sums);
+        draw(p, row, request, ranges, source, sampler, shared);
         return true;
     }
 
+    // False: a last token lies outside its range. Ranges come of bounds of rounded sums; these sums are exact.
+    ADZE_DEVICE static bool filter(const SamplingRequest& request, const RowRanges& ranges,
+                                   const uint64_t (&unlisted)[4], ListSource& source,
+                                   Sampler<kThreads, ListSource>& sampler) {
+        const uint64_t counts = unlisted[kPartCounts], mass_before = unlisted[kMassBefore];
+        const uint32_t cut = count_in(counts, kCountBelow) != 0 ? 1 : 0;
+        if (request.by_count) {
+            const auto top_k = static_cast<uint32_t>(request.top_k);
+            if (count_in(counts, kCountUpTo) >= top_k) return false;
+            if (!sampler.template keep_down_to<true>(top_k - count_in(counts, kCountUnlisted), cut)) return false;
+        }
+        uint64_t goal = 0;
+        if (request.by_mass) goal = share_of(request.top_p, mass_before + sampler.mass() + unlisted[kMassBetween]);
+        // What lies between is not listed, and not to be kept either.
+        source.keep({key_at(ranges.down_to), id_at(ranges.down_to), 1});
+        if (!request.by_mass) return true;
+        // Of what top_k keeps, all is probable: there the goal is reached.
+        return goal > mass_before &&
+               sampler.template keep_down_to<false>(goal - mass_before, request.by_count ? 1 : cut);
+    }
+
     ADZE_DEVICE static bool load_notes(const Params& p, int64_t row, const Shared<uint32_t>& counts,
-                                       const Shared<float>& segments, Elsewhere& elsewhere, Sums& sums) {
+                                       const Shared<float>& segments, uint64_t (&unlisted)[4], Sums& sums) {
         const int64_t notes = p.logits.tensor.rows * p.parts;
         const Global<const uint32_t> count_and_cut(p.notes.count_and_cut, 2 * notes);
         const Global<const uint64_t> of_parts(p.notes.sums, 4 * notes);
-        uint64_t held[4] = {}, total[4] = {};
+        uint64_t held[4] = {};
         for (int part = thread_index(); part < p.parts; part += kThreads) {
             const uint32_t count = count_and_cut.load(2 * (row * p.parts + part));
             counts.store(part, count);
             held[0] += (uint64_t{count} + kListGrain - 1) / kListGrain * kListGrain;
-            const auto before = of_parts.template load_vec<2>(4 * (row * p.parts + part));
-            const auto after = of_parts.template load_vec<2>(4 * (row * p.parts + part) + 2);
-            total[0] += before[0], total[1] += before[1], total[2] += after[0], total[3] += after[1];
+            const auto masses = of_parts.template load_vec<2>(4 * (row * p.parts + part));
+            unlisted[kMassBefore] += masses[0], unlisted[kMassBetween] += masses[1];
+            unlisted[kPartCounts] += of_parts.load(4 * (row * p.parts + part) + kPartCounts);
         }
         const Global<const float> of_segments(p.notes.segments.tensor);
         for (int segment = thread_index(); segment < p.parts * kSegments; segment += kThreads) {
             segments.store(segment, of_segments.load(row * p.parts * kSegments + segment));
         }
         sums.add(held);
-        sums.add(total);
-        elsewhere = {total[kCountBefore] + total[kCountAfter], total[kMassBefore], total[kMassAfter]};
+        sums.add(unlisted);
         return held[0] <= kListedTokens;
     }
 
@@ -491,8 +515,10 @@ private:
 
     // Draws a segment, of which the marks tell, then one of its tokens.
     ADZE_DEVICE static void draw(const Params& p, int64_t row, const SamplingRequest& request, const RowRanges& ranges,
-                                 const ListSource& source, Sampler<kThreads, ListSource>& sampler, Sums& sums) {
-        const uint64_t target = target_of(philox_uniform(request.seed, request.position), sampler.mass());
+                                 const ListSource& source, Sampler<kThreads, ListSource>& sampler,
+                                 SampleShared<kThreads>& shared) {
+        Sums& sums = shared.sums;
+        const uint64_t target = target_of(shared.inbox.uniform(), sampler.mass());
         uint64_t rest = 0;
         const int32_t drawn = sampler.draw(target, rest);
         const uint64_t told = sums.max(drawn >= 0 ? static_cast<uint64_t>(drawn) + 1 : 0);

@@ -1,5 +1,5 @@
-// What blocks do with a part of a row, 8192 tokens in their registers: SampleParts in the first reading, SampleRanges in
-// the second one. sampling.cuh says what for.
+// What blocks do with a part of a row, 8192 tokens in their registers: SampleParts in the first reading, SampleRanges
+// in the second one. sampling.cuh says what for.
 #pragma once
 
 #include "sampling/sampling_row.cuh"
@@ -38,9 +38,9 @@ public:
         }
     }
 
-    // Lists the tokens whose bits are set in `listed`, in the order of their ids; where `marked`, each segment begins with
-    // a mark, whose logit is infinite. Through shared memory, so that the notes are written in order. Returns how many
-    // entries there are, or kUnlisted.
+    // Lists the tokens whose bits are set in `listed`, in the order of their ids; where `marked`, each segment begins
+    // with a mark, whose logit is infinite. Through shared memory, so that the notes are written in order. Returns how
+    // many entries there are, or kUnlisted.
     ADZE_DEVICE uint32_t store_list(const Tokens& tokens, uint32_t listed, bool marked, SharedArena& arena) const {
         const Shared<float> logits = arena.take<float>(kPartSlots);
         const Shared<uint16_t> ids = arena.take<uint16_t>(kPartSlots);
@@ -115,8 +115,8 @@ private:
     Sums& sums_;
 };
 
-// A sample as it is noted: its key, and in the lower half the complement of its id within the part and, less one, how many
-// tokens it and those between it and the sample before are.
+// A sample as it is noted: its key, and in the lower half the complement of its id within the part and, less one, how
+// many tokens it and those between it and the sample before are.
 ADZE_DEVICE uint64_t pack_sample(uint64_t place, uint32_t first_id, uint32_t tokens) {
     return uint64_t{key_at(place)} << 32 | (0xffffu - (id_at(place) - first_id)) << 16 | (tokens - 1);
 }
@@ -224,7 +224,8 @@ private:
         return found;
     }
 
-    // The first token, then a sample every kSampleGap tokens and where masses shrink to a quarter, and the last token. Returns how many.
+    // The first token, then a sample every kSampleGap tokens and where masses shrink to a quarter, and the last token.
+    // Returns how many.
     ADZE_DEVICE static uint32_t store_samples(const PartNotes& notes, const SamplingRequest& request,
                                               const uint64_t (&place)[kThreadTokens], uint64_t best, uint32_t left,
                                               Sums& sums, SharedArena& arena) {
@@ -288,11 +289,12 @@ private:
 // Where in a row the last tokens of its filters are, after the first reading. Words of notes.ranges.
 struct RowRanges {
     static constexpr int kWords = 6;
-    // The last token that is kept has its place in [down_to, above), that of top_k in [count_down_to, count_above): where
-    // both filter; else the latter is that range or, without top_k, empty at 0. above < down_to: the row is settled.
-    uint64_t above = 0, down_to = 1, count_above = 0, count_down_to = 0, best = 0;
+    // The last token that is kept has its place in [down_to, above), that of top_k in [count_down_to, count_above):
+    // where both filter; else the latter is that range or, without top_k, empty at 0. best: of the row; 0: the row is
+    // settled.
+    uint64_t above = 0, down_to = 0, count_above = 0, count_down_to = 0, best = 0;
 
-    ADZE_DEVICE bool settled() const { return above < down_to; }
+    ADZE_DEVICE bool settled() const { return best == 0; }
     ADZE_DEVICE bool holds(uint64_t place) const {
         return (place < above && place >= down_to) || (place < count_above && place >= count_down_to);
     }
@@ -326,8 +328,13 @@ private:
     Shared<uint64_t> words_;
 };
 
-// What of a part is not listed, exactly: words of notes.sums.
-enum PartSum { kMassBefore, kCountBefore, kMassAfter, kCountAfter };
+// What a part has outside the ranges, exactly: words of notes.sums. Tokens that are less probable than any that is
+// listed lie between, wherever they are in order.
+enum PartSum { kMassBefore, kMassBetween, kPartCounts };
+// Of the probable: those at or above count_above, those of them that are not listed, and those below all that are
+// listed.
+enum PartCount { kCountUpTo = 1, kCountUnlisted, kCountBelow };
+static_assert(kMaxParts * kPartTokens >> kCountBits == 0);
 
 struct SampleRanges {
     static constexpr const char* kName = "sample_ranges";
@@ -351,27 +358,29 @@ struct SampleRanges {
         Tokens tokens;
         load_tokens<kThreads>(p, notes.row, notes.part * kPartTokens, tokens);
         tokens.weigh(logit_of(key_at(ranges.best)), request.temperature, p.mass_of_one);
-        // Less probable tokens end the order: nothing is lost if they are not listed, but where top_p shares what top_k keeps.
+        // Less probable tokens end the order: nothing is lost if they are not listed, but where top_p shares what top_k
+        // keeps.
         const uint64_t least = least_mass(request, p.mass_of_one);
-        const uint64_t least_listed = request.by_count && request.by_mass ? 0 : least;
+        const uint64_t least_listed = request.by_count && request.by_mass ? 1 : least;
+        const uint64_t lowest = request.by_count ? ranges.count_down_to : ranges.down_to;
         uint64_t sums[4] = {};
-        uint32_t listed = 0;
+        uint32_t listed = 0, upto = 0, below = 0;  // bits, of the probable
 #pragma unroll
         for (int n = 0; n < kThreadTokens; ++n) {
             const int v = n / kLaneElements, i = n % kLaneElements;
-            const uint32_t key = tokens.key[v][i];
-            const uint64_t mass = tokens.mass[v][i];
-            const uint64_t place = key != 0 ? place_of(key, notes.id_of(v, i)) : 0;
-            const bool before = key != 0 && place >= ranges.above;
-            if (before) {
-                sums[kMassBefore] += mass, sums[kCountBefore] += 1;
-            } else if (key != 0 && ranges.holds(place) && mass >= least_listed) {
-                listed |= 1u << n;
-            } else if (key != 0 && place >= ranges.count_above) {
-                sums[kMassAfter] += mass, sums[kCountAfter] += 1;
-            }
+            const uint64_t mass = tokens.mass[v][i], place = place_of(tokens.key[v][i], notes.id_of(v, i));
+            const bool probable = mass >= least_listed, before = probable && place >= ranges.above;
+            const bool is_listed = probable && !before && ranges.holds(place);
+            if (before) sums[kMassBefore] += mass;
+            if (place >= ranges.count_above && !before && !is_listed) sums[kMassBetween] += mass;
+            if (is_listed) listed |= 1u << n;
+            if (probable && place >= ranges.count_above) upto |= 1u << n;
+            if (probable && place < lowest) below |= 1u << n;
             if (!before || mass < least) tokens.mass[v][i] = 0;
         }
+        sums[kPartCounts] = count_field(kCountUpTo) * count_bits(upto) +
+                            count_field(kCountUnlisted) * count_bits(upto & ~listed) +
+                            count_field(kCountBelow) * count_bits(below);
         shared.sums.add(sums);
         notes.store_segments(tokens);
         notes.store_count(notes.store_list(tokens, listed, true, arena), 0);

@@ -1,7 +1,6 @@
 // SampleRow: a row in the registers of one block. Filters and draw as all kernels of sampling end with them.
 #pragma once
 
-#include "numeric/philox.h"
 #include "sampling/sampling_search.cuh"
 
 namespace adze {
@@ -19,19 +18,6 @@ ADZE_DEVICE bool settle(const SamplingKernelParams& p, int64_t row, const Sampli
     return true;
 }
 
-template <int kThreads, class Source>
-ADZE_DEVICE bool filter_and_draw(const SamplingKernelParams& p, int64_t row, const SamplingRequest& request,
-                                 Source& source, BlockSums<kThreads>& sums, const Elsewhere& elsewhere, uint32_t cut) {
-    const double u = philox_uniform(request.seed, request.position);
-    Sampler<kThreads, Source> sampler(source, sums);
-    if (!sampler.filter(request, elsewhere, p.mass_of_one, cut)) return false;
-    uint64_t rest = 0;
-    const uint64_t target = target_of(u, sampler.mass());
-    const int32_t id = sampler.draw(target, rest);
-    if (id >= 0) store_id(p, row, id);
-    return true;
-}
-
 template <int kThreads>
 struct SampleShared {
     static constexpr int64_t kBytes =
@@ -42,6 +28,18 @@ struct SampleShared {
     RequestInbox inbox;
     BlockSums<kThreads> sums;
 };
+
+template <int kThreads, class Source>
+ADZE_DEVICE bool filter_and_draw(const SamplingKernelParams& p, int64_t row, const SamplingRequest& request,
+                                 Source& source, SampleShared<kThreads>& shared, uint64_t mass_after, uint32_t cut) {
+    Sampler<kThreads, Source> sampler(source, shared.sums);
+    if (!sampler.filter(request, mass_after, p.mass_of_one, cut)) return false;
+    uint64_t rest = 0;
+    const uint64_t target = target_of(shared.inbox.uniform(), sampler.mass());
+    const int32_t id = sampler.draw(target, rest);
+    if (id >= 0) store_id(p, row, id);
+    return true;
+}
 
 template <int kBlockThreads>
 struct SampleRow {
@@ -63,7 +61,7 @@ struct SampleRow {
         const SamplingRequest request = shared.inbox.read(p);
         if (settle(p, row, request, best)) return;
         source.tokens.weigh(logit_of(key_at(best)), request.temperature, p.mass_of_one);
-        filter_and_draw<kThreads>(p, row, request, source, shared.sums, {}, 0);
+        filter_and_draw<kThreads>(p, row, request, source, shared, 0, 0);
     }
 };
 

@@ -37,8 +37,8 @@ struct Kept {
     }
 };
 
-// A step of the search for a pivot: which of the four quarters of the range holds it, and how many tokens lie at or above
-// it and the next one. Three counts share a word.
+// A step of the search for a pivot: which of the four quarters of the range holds it, and how many tokens lie at or
+// above it and the next one. Three counts share a word.
 constexpr int kCountBits = 21;
 ADZE_DEVICE uint64_t count_field(uint32_t j) {
     return uint64_t{1} << (j - 1) * kCountBits;
@@ -46,11 +46,6 @@ ADZE_DEVICE uint64_t count_field(uint32_t j) {
 ADZE_DEVICE uint32_t count_in(uint64_t counts, uint32_t j) {
     return static_cast<uint32_t>(counts >> (j - 1) * kCountBits) & ((1u << kCountBits) - 1);
 }
-
-// Tokens of the row that a source has not got: what comes before all of its own in order, and what comes after them.
-struct Elsewhere {
-    uint64_t count_before = 0, mass_before = 0, mass_after = 0;
-};
 
 struct Min {
     ADZE_DEVICE uint64_t operator()(uint64_t a, uint64_t b) const { return a < b ? a : b; }
@@ -74,27 +69,34 @@ ADZE_DEVICE uint64_t least_mass(const SamplingRequest& request, float mass_of_on
     return Max{}(static_cast<uint64_t>(request.min_p * mass_of_one), uint64_t{1});
 }
 
-// Filters and draws. Source: for_tiles(body) calls body(tokens, id_of) for all tokens of the row, as often as it is asked,
-// until body returns false; keep(kept) takes the mass from the tokens that are not kept; kFew: so few tokens that counts
-// fit kCountBits.
+// Filters and draws. Source: for_tiles(body) calls body(tokens, id_of) for all tokens of the row, as often as it is
+// asked, until body returns false; keep(kept) takes the mass from the tokens that are not kept; kFew: so few tokens
+// that counts fit kCountBits.
 template <int kThreads, class Source>
 class Sampler {
 public:
     ADZE_DEVICE Sampler(Source& source, BlockSums<kThreads>& sums) : source_(source), sums_(sums) {}
 
-    // Applies the filters. False: the last token lies at or below `cut`, where the source has not got all tokens.
-    ADZE_DEVICE bool filter(const SamplingRequest& request, const Elsewhere& elsewhere, float mass_of_one,
-                            uint32_t cut) {
-        if (request.by_count) {
-            const auto top_k = static_cast<uint64_t>(request.top_k);
-            if (!keep_down_to<true>(top_k - Min{}(top_k, elsewhere.count_before), cut)) return false;
-        }
-        if (request.by_mass) {
-            const uint64_t total = elsewhere.mass_before + mass() + elsewhere.mass_after;
-            const uint64_t goal = share_of(request.top_p, total);
-            if (!keep_down_to<false>(goal - Min{}(goal, elsewhere.mass_before), cut)) return false;
-        }
+    // Applies the filters, where the source lacks at most the end of the order, of the mass `mass_after`. False: the
+    // last token lies at or below `cut`, where the source has not got all tokens.
+    ADZE_DEVICE bool filter(const SamplingRequest& request, uint64_t mass_after, float mass_of_one, uint32_t cut) {
+        if (request.by_count && !keep_down_to<true>(static_cast<uint64_t>(request.top_k), cut)) return false;
+        if (request.by_mass && !keep_down_to<false>(share_of(request.top_p, mass() + mass_after), cut)) return false;
         source_.keep({0, 0xffffffffu, least_mass(request, mass_of_one)});
+        return true;
+    }
+
+    // Keeps the tokens up to the first, in order, with which they reach `goal`: their number or their mass. False: it
+    // lies at or below `cut`.
+    template <bool kByCount>
+    ADZE_DEVICE bool keep_down_to(uint64_t goal, uint32_t cut) {
+        const Pivot found = find_pivot<kByCount, false>(goal, 0, cut);
+        if (found.place <= cut && cut != 0) return false;
+        if (found.place == 0) return true;  // all of them
+        uint32_t last_id = 0xffffffffu;
+        if (!found.single && found.above + found.here > goal)
+            last_id = ~find_pivot<kByCount, true>(goal - found.above, found.place, 0).place;
+        source_.keep({found.place, last_id, 1});
         return true;
     }
 
@@ -119,8 +121,8 @@ public:
         return sum[0];
     }
 
-    // The first token at which the mass exceeds `target`; one thread gets it, the others -1. `rest` is what of the target
-    // lies within that token's mass.
+    // The first token at which the mass exceeds `target`; one thread gets it, the others -1. `rest` is what of the
+    // target lies within that token's mass.
     ADZE_DEVICE int32_t draw(uint64_t target, uint64_t& rest) {
         uint64_t before = 0;
         int32_t drawn = -1;
@@ -171,20 +173,6 @@ private:
             }
         }
         return drawn;
-    }
-
-    // Keeps the tokens up to the first, in order, with which they reach `goal`: their number or their mass.
-    template <bool kByCount>
-    ADZE_DEVICE bool keep_down_to(uint64_t goal, uint32_t cut) {
-        if (goal == 0) return true;  // reached before, by tokens that min_p may drop: the source has none
-        const Pivot found = find_pivot<kByCount, false>(goal, 0, cut);
-        if (found.place <= cut && cut != 0) return false;
-        if (found.place == 0) return true;  // all of them
-        uint32_t last_id = 0xffffffffu;
-        if (!found.single && found.above + found.here > goal)
-            last_id = ~find_pivot<kByCount, true>(goal - found.above, found.place, 0).place;
-        source_.keep({found.place, last_id, 1});
-        return true;
     }
 
     static constexpr uint32_t kExact = ~0u;  // for `cut`: no other pivot that parts the same tokens

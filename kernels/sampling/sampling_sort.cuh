@@ -1,5 +1,5 @@
-// A block sorts what its threads hold: Batcher's bitonic sort, in registers, by shuffles within a warp and through shared
-// memory beyond it. 91 rounds for 8192 places, whatever they are; no bank conflicts.
+// A block sorts what its threads hold: Batcher's bitonic sort, in registers, by shuffles within a warp and through
+// shared memory beyond it. 91 rounds for 8192 places, whatever they are; no bank conflicts.
 #pragma once
 
 #include "device/barrier.h"

@@ -4,6 +4,7 @@
 #include "device/exp.h"
 #include "device/float_matrix.h"
 #include "device/reduce.h"
+#include "numeric/philox.h"
 #include "sampling/sampling.h"
 #include "sampling/sampling_sums.cuh"
 
@@ -27,11 +28,10 @@ ADZE_DEVICE uint32_t id_at(uint64_t place) {
     return ~static_cast<uint32_t>(place);
 }
 
-constexpr int kMaxParts = 34;  // of a row of which notes are taken
-constexpr int kSamples = 168;  // of a part, at most
-constexpr int kSampleGap =
-    128;  // tokens from one to the next, at most; where two filters add up what they leave open, half
-constexpr int kPartSlots = 2048;               // of a part's list
+constexpr int kMaxParts = 34;     // of a row of which notes are taken
+constexpr int kSamples = 168;     // of a part, at most
+constexpr int kSampleGap = 128;   // tokens between them, at most; half, where two filters add up what they leave open
+constexpr int kPartSlots = 2048;  // of a part's list
 constexpr int kListGrain = 2 * kLaneElements;  // lists are held in multiples
 constexpr int kMostProbable = 64;              // tokens of a part that are listed for top_p and min_p
 constexpr uint32_t kUnlisted = ~0u;  // for a count: the list would exceed its slots; for a cut: nothing is listed
@@ -47,12 +47,12 @@ struct SamplingNotes {
     FloatMatrix segments;  // masses of a warp's neighbouring tokens. [rows * parts, kSegments] F32
     FloatMatrix logits;    // of the listed tokens, in the order of their ids. [rows * parts, kPartSlots], as the row's
     uint16_t* ids;         // their ids, counted within the part. [rows, parts, kPartSlots]
-    // Of the sorted part, a token each and what lies between it and the one before: Sample::packed, and the mass of those
-    // tokens and itself, relative to the part's largest. [rows, parts, kSamples]
+    // Of the sorted part, a token each and what lies between it and the one before: pack_sample(), and the mass of
+    // those tokens and itself, relative to the part's largest. [rows, parts, kSamples]
     uint64_t* samples;
     float* sample_masses;
-    uint64_t* ranges;  // RowRanges. [rows, kRangeWords]
-    uint64_t* sums;    // PartSums of the second reading. [rows, parts, 4]
+    uint64_t* ranges;  // RowRanges. [rows, RowRanges::kWords]
+    uint64_t* sums;    // of the second reading: PartSum. [rows, parts, 4]
 };
 
 struct SamplingKernelParams {
@@ -71,7 +71,6 @@ constexpr uint64_t kUnusable = ~uint64_t{0};  // a NaN or +inf among the allowed
 struct SamplingRequest {
     float temperature = 0.0f, top_p = 0.0f, min_p = 0.0f;
     int32_t top_k = 0;
-    uint64_t seed = 0, position = 0;
     bool valid = true, by_count = false, by_mass = false;
 
     ADZE_DEVICE bool greedy() const { return temperature == 0.0f; }
@@ -104,16 +103,20 @@ public:
         r.top_k = static_cast<int32_t>(words_.load(1));
         r.top_p = float_from_bits(words_.load(2));
         r.min_p = float_from_bits(words_.load(3));
-        r.seed = static_cast<uint64_t>(words_.load(5)) << 32 | words_.load(4);
-        r.position = static_cast<uint64_t>(words_.load(7)) << 32 | words_.load(6);
         r.valid = r.temperature > 0.0f && r.temperature < infinity() && r.top_k >= 0 && r.top_p >= 0.0f &&
                   r.top_p <= 1.0f && r.min_p >= 0.0f && r.min_p <= 1.0f;
         r.by_count = r.top_k > 0 && r.top_k < p.logits.tensor.columns;
         r.by_mass = r.top_p > 0.0f && r.top_p < 1.0f;
         return r;
     }
+    // What decides the draw: read when it is due, not held in registers until then.
+    ADZE_DEVICE double uniform() const { return philox_uniform(word_pair(4), word_pair(6)); }
 
 private:
+    ADZE_DEVICE uint64_t word_pair(int first) const {
+        return static_cast<uint64_t>(words_.load(first + 1)) << 32 | words_.load(first);
+    }
+
     Shared<uint32_t> words_;
 };
 

@@ -80,15 +80,16 @@ protected:
     /// Of the largest u of a seed's first million positions, or the smallest.
     static uint64_t position_of(uint64_t seed, bool largest) {
         uint64_t found = 0;
+        double best = oracle::philox_uniform(seed, found);
         for (uint64_t position = 1; position < 1'000'000; ++position) {
-            const double u = oracle::philox_uniform(seed, position), best = oracle::philox_uniform(seed, found);
-            if (largest ? u > best : u < best) found = position;
+            const double u = oracle::philox_uniform(seed, position);
+            if (largest ? u > best : u < best) best = u, found = position;
         }
         return found;
     }
 
     /// How often one row is drawn from: a simulated device takes its time.
-    int64_t many() const { return on_cpu() ? 4000 : 400; }
+    int64_t many() const { return on_cpu() ? 4000 : 200; }
 
     /// The tokens that many draws of one row reach: for few tokens of some weight, the kept set.
     std::set<int> reached(const std::vector<double>& row, Params params, const Allowed& allowed = {}) {
@@ -271,13 +272,7 @@ TEST_P(Sampling, ExtremeTemperaturesAndLogits) {
 TEST_P(Sampling, EndsOfTheUnitInterval) {
     // Positions whose u is next to 0 and next to 1 reach the first and the last kept token, never one beyond.
     const uint64_t seed = random.next();
-    uint64_t low = 0, high = 0;
-    double smallest = 1, largest = 0;
-    for (uint64_t position = 0; position < 1'000'000; ++position) {
-        const double u = oracle::philox_uniform(seed, position);
-        if (u < smallest) smallest = u, low = position;
-        if (u > largest) largest = u, high = position;
-    }
+    const uint64_t low = position_of(seed, false), high = position_of(seed, true);
     for (int64_t V : {2, 33, 1000}) {
         std::vector<double> row(size_t(V), 0.0);
         row[0] = -HUGE_VAL;
@@ -433,41 +428,67 @@ TEST_P(Sampling, WholeVocabulary) {
     }
 }
 
-// Filters that keep thousands of tokens, over logits of all kinds. In the order of the ids or against it, u next to 1 or to
-// 0 draws the last token that is kept: one too many or too few is seen.
+// Filters that keep thousands of tokens, over logits of all kinds. In the order of the ids or against it, u next to 1
+// or to 0 draws the last token that is kept: one too many or too few is seen.
 TEST_P(Sampling, FiltersThatKeepThousands) {
     const uint64_t seed = 17, low = position_of(seed, false), high = position_of(seed, true);
+    const auto expect_rows = [&](int64_t V, adze_dtype dtype, int kind, const std::vector<Params>& filters, int shift) {
+        const auto B = int64_t(filters.size());
+        Tensor in(dtype, B, V);
+        std::vector<Params> params = filters;
+        for (int64_t b = 0; b < B; ++b) {
+            const int64_t order = (b + shift) % 3;
+            std::vector<double> row;
+            for (int64_t i = 0; i < V; ++i) row.push_back(kit::wide_logit(kind, i, V, random));
+            if (order == 1) std::sort(row.begin(), row.end(), std::greater<>());
+            if (order == 2) std::sort(row.begin(), row.end());
+            for (int64_t i = 0; i < V; ++i) in.set(b, i, row[size_t(i)]);
+            params[size_t(b)].seed = order == 0 ? random.next() : seed;
+            params[size_t(b)].position = order == 1 ? high : low;
+        }
+        SamplingCall call(context, in.freeze(), params);
+        expect_draws(call, call.run(stream), {}, true);
+        ASSERT_FALSE(HasFailure()) << "V " << V << " dtype " << int(dtype) << " kind " << kind;
+    };
     const std::vector<Params> filters{
         {0.7f, 0, 0.9f, 0, 0, 0},     {1, 0, 0.999f, 0, 0, 0},   {1, 5000, 0, 0, 0, 0},
-        {2, 100000, 0, 0, 0, 0},      {1, 5000, 0.8f, 0, 0, 0},  {0.9f, 30000, 0.97f, 1e-6f, 0, 0},
-        {0.7f, 0, 0.9f, 1e-6f, 0, 0}, {1, 0, 0, 1e-6f, 0, 0},    {3, 20000, 0.5f, 0.3f, 0, 0},
+        {2, 8000, 0, 0, 0, 0},        {1, 5000, 0.8f, 0, 0, 0},  {0.9f, 3000, 0.97f, 1e-6f, 0, 0},
+        {0.7f, 0, 0.9f, 1e-6f, 0, 0}, {1, 0, 0, 1e-6f, 0, 0},    {3, 2500, 0.5f, 0.3f, 0, 0},
         {1, 0, 0.99f, 0.2f, 0, 0},    {1, 7000, 0, 1e-3f, 0, 0}, {5, 0, 0.3f, 0, 0, 0},
     };
-    size_t next = 0;
-    for (int64_t V : {9000, 50001, 128256, 200000}) {
-        for (adze_dtype dtype : kit::kFloats) {
-            for (int kind = 0; kind < kit::kWideLogits; ++kind) {
-                if (V > 60000 && (kind + V + int64_t(dtype)) % 5 != 0) continue;
-                const int64_t B = 3;
-                Tensor in(dtype, B, V);
-                std::vector<Params> params;
-                for (int64_t b = 0; b < B; ++b) {
-                    std::vector<double> row;
-                    for (int64_t i = 0; i < V; ++i) row.push_back(kit::wide_logit(kind, i, V, random));
-                    if (b == 1) std::sort(row.begin(), row.end(), std::greater<>());
-                    if (b == 2) std::sort(row.begin(), row.end());
-                    for (int64_t i = 0; i < V; ++i) in.set(b, i, row[size_t(i)]);
-                    params.push_back(filters[next++ % filters.size()]);
-                    params.back().seed = b == 0 ? random.next() : seed;
-                    params.back().position = b == 1 ? high : low;
-                }
-                SamplingCall call(context, in.freeze(), params);
-                expect_draws(call, call.run(stream), {}, true);
-                if (HasFailure()) {
-                    FAIL() << "V " << V << " dtype " << int(dtype) << " kind " << kind << " filters to " << next;
-                }
-            }
+    for (int kind = 0; kind < kit::kWideLogits; ++kind) {
+        std::vector<Params> every_other;
+        for (size_t n = size_t(kind % 2); n < filters.size(); n += 2) every_other.push_back(filters[n]);
+        expect_rows(10007, kit::kFloats[size_t(kind) % kit::kFloats.size()], kind, every_other, kind / 2);
+    }
+    expect_rows(128256, ADZE_DTYPE_BF16, 0, {{1, 0, 0.95f, 0, 0, 0}, {1, 100000, 0, 0, 0, 0}}, 1);
+    expect_rows(128256, ADZE_DTYPE_F16, 2, {{0.9f, 40000, 0.97f, 1e-6f, 0, 0}}, 2);
+    // More parts than are noted.
+    expect_rows(280000, ADZE_DTYPE_F32, 6, {{1, 0, 0, 0.2f, 0, 0}}, 1);
+}
+
+TEST_P(Sampling, MasksThatLeaveFewOfALongRow) {
+    const int64_t V = 17000;
+    const std::vector<Params> filters{
+        {1, 0, 0, 0, 0, 0},        {1, 3, 0, 0, 0, 0},       {1, 5000, 0, 0, 0, 0},
+        {1, 0, 0.8f, 0, 0, 0},     {1, 0, 0, 0.01f, 0, 0},   {1, 5000, 0.8f, 0, 0, 0},
+        {1, 70, 0.9f, 0.1f, 0, 0}, {0.1f, 5000, 0, 0, 0, 0}, {0.1f, 0, 0.999f, 1e-9f, 0, 0}};
+    const auto B = int64_t(filters.size());
+    for (const int64_t left : {1, 66, 300}) {
+        std::vector<Params> params = filters;
+        std::vector<Allowed> allowed(size_t(B), Allowed(size_t(V), false));
+        for (int64_t b = 0; b < B; ++b) {
+            params[size_t(b)].seed = random.next(), params[size_t(b)].position = random.next();
+            // In one part of the row, or in all.
+            const int64_t first = b % 2 == 0 ? 0 : random.integer(0, V - 1000), span = b % 2 == 0 ? V : 1000;
+            for (int64_t n = 0; n < left; ++n) allowed[size_t(b)][size_t(first + random.integer(0, span - 1))] = true;
         }
+        Tensor in(ADZE_DTYPE_BF16, B, V);
+        for (int64_t b = 0; b < B; ++b) {
+            for (int64_t i = 0; i < V; ++i) in.set(b, i, allowed[size_t(b)][size_t(i)] ? 2 * random.normal() : NAN);
+        }
+        SamplingCall call(context, in.freeze(), params, allowed, &random);
+        expect_draws(call, call.run(stream), allowed, true);
     }
 }
 
