@@ -103,10 +103,11 @@ void Block::mbarrier_init(uint32_t at, int arrivals, const Site& site) {
         fail(site, "mbarrier_init: thread %d has made an mbarrier at byte %u of shared memory before",
              found->second.maker, at);
     }
-    shadow.make_mbarrier(*current, at, site);
+    Thread& self = *current;
+    shadow.make_mbarrier(self, at, site);
     Mbarrier barrier;
     barrier.expected = barrier.pending = arrivals;
-    barrier.maker = current->index;
+    barrier.maker = self.index;
     copies.barriers[at] = barrier;
 }
 
