@@ -51,8 +51,9 @@ public:
         const adze_kv_cache k{k_.data(), pages_, kPage * token, token, kDim, nullptr, 0, 0, 0, k_.view().dtype, 0};
         adze_kv_cache v = k;
         v.data = v_.data();
-        const adze_attention_desc desc{sizeof desc,     0, plan_.get(), q_.view(),          o_.view(),          {},
-                                       indices_.view(), k, v,           workspace_->data(), workspace_->bytes()};
+        const adze_attention_desc desc{
+            sizeof desc, ADZE_SOFTMAX_STABLE, plan_.get(),        q_.view(), o_.view(), {}, indices_.view(), k,
+            v,           workspace_->data(),  workspace_->bytes()};
         ADZE_BENCH_CHECK(adze_attention_run(Session::get().stream(), &desc));
     }
 

@@ -11,7 +11,7 @@ struct AttentionConfig {
     int dim;    // template argument
     int warps;  // of 16 rows
     int q_parts, p_parts;
-    int64_t work, kv_heads, row_tiles, merges;
+    int64_t work, kv_heads, rows, row_tiles, merges;
 };
 
 constexpr int kMostWarps = 4;
@@ -27,15 +27,15 @@ int padded_dim(const AttentionShape& s) {
     return dim <= 64 ? 64 : dim <= 128 ? 128 : 256;
 }
 
-// Query tokens of the longest piece of work; of any that a batch may bring while the launch is recorded.
-int64_t longest_piece(const AttentionPlan& plan, bool capturing) {
-    const int64_t most = plan.shape.max_q_tokens < kTileQueryTokens ? plan.shape.max_q_tokens : kTileQueryTokens;
-    if (capturing) return most;
-    int64_t longest = 0;
+// Rows of the highest tile; of any that a batch may bring while the launch is recorded.
+int64_t most_rows(const AttentionPlan& plan, bool capturing) {
+    const int64_t most = int64_t{plan.shape.max_q_len} * plan.shape.group();
+    if (capturing) return most < kTileRows[kRowTiles - 1] ? most : kTileRows[kRowTiles - 1];
+    int64_t rows = 0;
     for (const AttentionWork& work : plan.schedule.work) {
-        if (work.q_end - work.q_begin > longest) longest = work.q_end - work.q_begin;
+        if (work.row_end - work.row_begin > rows) rows = work.row_end - work.row_begin;
     }
-    return longest;
+    return rows;
 }
 
 AttentionConfig choose_attention(const LaunchStream& stream, const AttentionParams& p) {
@@ -46,13 +46,14 @@ AttentionConfig choose_attention(const LaunchStream& stream, const AttentionPara
     c.q_parts = p.q.dtype == cache ? 1 : p.q.dtype == ADZE_DTYPE_F32 ? 3 : 2;
     c.p_parts = cache == ADZE_DTYPE_BF16 && p.o.dtype == ADZE_DTYPE_F32 ? 3 : 2;
     const bool capturing = stream.capturing();
-    const int64_t rows = longest_piece(plan, capturing) * plan.shape.group();
+    const int64_t rows = most_rows(plan, capturing);
     c.warps = rows <= 32 ? 2 : kMostWarps;
     while (c.warps > 1 && attention_shared_bytes(c.dim, c.warps, c.q_parts) > stream.shared_limit()) c.warps /= 2;
-    c.work = capturing ? max_work(plan.shape) : static_cast<int64_t>(plan.schedule.work.size());
+    c.rows = rows;
+    c.work = capturing ? max_work(plan) : static_cast<int64_t>(plan.schedule.work.size());
     c.kv_heads = plan.shape.num_kv_heads;
     c.row_tiles = (rows + 16 * c.warps - 1) / (16 * c.warps);
-    c.merges = capturing ? max_merges(plan.shape) : static_cast<int64_t>(plan.schedule.merges.size());
+    c.merges = capturing ? max_merges(plan) : static_cast<int64_t>(plan.schedule.merges.size());
     return c;
 }
 
@@ -68,8 +69,17 @@ void gpu_require_attention(const AttentionShape& shape) {
     require_head_dim(shape.head_dim_v, "head_dim_v");
 }
 
-uint64_t gpu_attention_workspace(const AttentionShape& shape) {
-    return attention_workspace_bytes(shape);
+// Blocks that a processor runs at once, and the splits of deterministic contexts.
+AttentionSplit gpu_attention_split(const AttentionShape& shape, int num_processors, bool deterministic) {
+    constexpr int kBlocksPerProcessor = 2;
+    constexpr int64_t kFixedKeys = 1024;
+    AttentionSplit split{};
+    for (int i = 0; i < kRowTiles; ++i) {
+        const int blocks = kBlocksPerProcessor * num_processors / shape.num_kv_heads;
+        split.blocks[i] = blocks < 1 ? 1 : blocks;
+        if (deterministic) split.fixed_keys[i] = i < kRowTiles - 1 ? kFixedKeys : AttentionSplit::kWhole;
+    }
+    return split;
 }
 
 template <class T, int kDim, int kWarps>
@@ -100,25 +110,25 @@ void attention(LaunchStream& stream, const AttentionParams& p) {
         fail(ADZE_ERROR_NOT_SUPPORTED, "k.dtype is f32; the GPU kernels support f16, bf16");
     }
     const AttentionConfig c = choose_attention(stream, p);
-    const AttentionKernelParams params{p.plan->shape,
-                                       p.plan->device,
-                                       p.q,
-                                       p.o,
-                                       p.lse,
-                                       p.kv_indices,
-                                       p.k,
-                                       p.v,
-                                       static_cast<float*>(p.workspace),
-                                       static_cast<int64_t>(attention_workspace_bytes(p.plan->shape) / sizeof(float)),
-                                       c.q_parts,
-                                       c.p_parts};
+    const AttentionKernelParams params{
+        p.plan->shape, p.plan->device,
+        p.q,           p.o,
+        p.lse,         p.kv_indices,
+        p.k,           p.v,
+        p.workspace,   partial_rows(*p.plan),
+        c.work,        {p.plan->split.blocks[0], p.plan->split.blocks[1], p.plan->split.blocks[2]},
+        c.q_parts,     c.p_parts};
     if (p.k.dtype == ADZE_DTYPE_F16) {
         launch_format<f16>(stream, c, params);
     } else {
         launch_format<bf16>(stream, c, params);
     }
-    constexpr int64_t kHeads = MergeAttention::kWarps;
-    launch<MergeAttention>(stream, {c.merges, (p.plan->shape.num_q_heads + kHeads - 1) / kHeads, 1}, 0, params);
+    constexpr int64_t kRows = MergeAttention::kWarps;
+    launch<MergeAttention>(stream, {c.merges, c.kv_heads, (c.rows + kRows - 1) / kRows}, 0, params);
+}
+
+void attention_merge(LaunchStream&, const AttentionMergeParams&) {
+    fail(ADZE_ERROR_NOT_SUPPORTED, "the GPU kernels do not merge yet");
 }
 
 }  // namespace ADZE_TARGET

@@ -43,7 +43,9 @@ struct AttentionKernelParams {
     adze_tensor q, o, lse, kv_indices;
     adze_kv_cache k, v;
     float* workspace;
-    int64_t workspace_floats;
+    PartialRows partials;
+    int64_t num_work;
+    int32_t blocks[kRowTiles];
     int32_t q_parts, p_parts;  // numbers of T that q and p are made of
 };
 
@@ -85,7 +87,7 @@ struct AttentionItem {
 
     ADZE_DEVICE explicit AttentionItem(const AttentionKernelParams& p) {
         const auto counts = load_struct(p.plan.counts, 1, 0);
-        work = load_struct(p.plan.work, counts.num_work, block_index().x);
+        work = load_struct(p.plan.work, p.num_work, block_index().x);
         const Global<const int32_t> qo_indptr(p.plan.qo_indptr, counts.num_sequences + 1);
         first_token = qo_indptr.load(work.sequence);
         kv_len = Global<const int64_t>(p.plan.kv_len, counts.num_sequences).load(work.sequence);
@@ -93,13 +95,13 @@ struct AttentionItem {
         first_page = Global<const int32_t>(p.plan.kv_indptr, counts.num_sequences + 1).load(work.sequence);
         head = static_cast<int>(block_index().y);
         group = p.shape.num_q_heads / p.shape.num_kv_heads;
-        rows = int64_t{work.q_end - work.q_begin} * group;
+        rows = work.row_end - work.row_begin;
         window = p.shape.window;
         causal = p.shape.causal;
     }
 
-    ADZE_DEVICE int64_t token(int64_t row) const { return work.q_begin + row / group; }
-    ADZE_DEVICE int64_t q_head(int64_t row) const { return int64_t{head} * group + row % group; }
+    ADZE_DEVICE int64_t token(int64_t row) const { return (work.row_begin + row) / group; }
+    ADZE_DEVICE int64_t q_head(int64_t row) const { return int64_t{head} * group + (work.row_begin + row) % group; }
     // The keys that a row sees, as far as this piece goes. Both grow with the row.
     ADZE_DEVICE int64_t visible_begin(int64_t row) const {
         return most(work.kv_begin, window == 0 ? 0 : past + token(row) - window + 1);
@@ -249,7 +251,7 @@ struct Attention {
     };
 
     ADZE_DEVICE static void run(const Params& p) {
-        if (!guard(static_cast<int64_t>(block_index().x) < load_struct(p.plan.counts, 1, 0).num_work)) return;
+        if (!guard(static_cast<int64_t>(block_index().x) < num_work(p))) return;
         const int64_t first_row = int64_t{block_index().z} * kRows, warp_row = first_row + warp_index() * kWarpRows;
         const AttentionItem item(p);
         if (first_row >= item.rows) return;
@@ -299,6 +301,11 @@ struct Attention {
     }
 
 private:
+    ADZE_DEVICE static int64_t num_work(const Params& p) {
+        const int height = p.plan.block_work[2] != nullptr ? 2 : p.plan.block_work[1] != nullptr ? 1 : 0;
+        return Global<const int32_t>(p.plan.block_work[height], p.blocks[height] + 1).load(p.blocks[height]);
+    }
+
     // Each warp brings its own rows, as p.q_parts numbers of T.
     ADZE_DEVICE static void load_queries(const Params& p, const AttentionItem& item, int64_t warp_row,
                                          const Shared<T>& queries, const Shared<float>& units) {
@@ -651,8 +658,8 @@ private:
             if (!guard(row < item.rows && at < p.shape.head_dim_v)) continue;
             const Vec<float, kStep> x = tile.data.template load_vec<kStep>(TileO::index(i / kSteps, at - column));
             if (partial) {
-                const Global<float> out(p.workspace, p.workspace_floats);
-                const int64_t index = partial_index(p, item, row) + at;
+                const Global<float> out(p.workspace, p.partials.floats());
+                const int64_t index = p.partials.sums(item.head, item.work.partial + row) + at;
                 out.template store_vec<2>(index, {x[0], x[1]});
                 out.template store_vec<2>(index + 2, {x[2], x[3]});
             } else {
@@ -660,11 +667,6 @@ private:
                 store_row(p.o, item.first_token + item.token(row), item.q_head(row) * p.shape.head_dim_v + at, result);
             }
         }
-    }
-
-    ADZE_DEVICE static int64_t partial_index(const Params& p, const AttentionItem& item, int64_t row) {
-        return (item.work.partial + item.token(row)) * p.shape.num_q_heads * (p.shape.head_dim_v + 2) +
-               item.q_head(row) * (p.shape.head_dim_v + 2);
     }
 
     ADZE_DEVICE static void write_statistics(const Params& p, const AttentionItem& item, int64_t warp_row, bool partial,
@@ -675,8 +677,8 @@ private:
             if (C::column(i) != 0 || !guard(row < item.rows)) continue;
             const float maximum = rows.maximum[C::slot(i)], total = rows.total[C::slot(i)];
             if (partial) {
-                const Global<float> out(p.workspace, p.workspace_floats);
-                out.template store_vec<2>(partial_index(p, item, row) + p.shape.head_dim_v, {maximum, total});
+                const Global<float> out(p.workspace, p.partials.floats());
+                out.template store_vec<2>(p.partials.statistics(item.head, item.work.partial + row), {maximum, total});
             } else {
                 write_lse(p, item.first_token + item.token(row), item.q_head(row), maximum, total);
             }
@@ -691,8 +693,7 @@ public:
     }
 };
 
-// Partials (sum_i, m_i, l_i) to one row: with m = max m_i, sum = sum_i exp(m_i - m) sum_i, l likewise. A warp owns a row
-// and query head.
+// Partials (sum_i, m_i, l_i) to one row: with m = max m_i, sum = sum_i exp(m_i - m) sum_i, l likewise. A warp owns a row.
 struct MergeAttention {
     static constexpr const char* kName = "merge_attention";
     static constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
@@ -701,36 +702,39 @@ struct MergeAttention {
 
     ADZE_DEVICE static void run(const Params& p) {
         const auto counts = load_struct(p.plan.counts, 1, 0);
-        const int64_t q_head = int64_t{block_index().y} * kWarps + warp_index();
         if (!guard(static_cast<int64_t>(block_index().x) < counts.num_merges)) return;
-        if (!guard(q_head < p.shape.num_q_heads)) return;
         const AttentionMerge m = load_struct(p.plan.merges, counts.num_merges, block_index().x);
-        const int d = p.shape.head_dim_v;
-        const int64_t row_floats = int64_t{p.shape.num_q_heads} * (d + 2);
-        const Global<const float> partials(p.workspace, p.workspace_floats);
-        const int64_t first = m.partial * row_floats + q_head * (d + 2), step = m.stride * row_floats;
+        const int64_t row = m.row_begin + int64_t{block_index().z} * kWarps + warp_index();
+        if (!guard(row < m.row_end)) return;
+        const int head = static_cast<int>(block_index().y), d = p.shape.head_dim_v, group = p.shape.group();
+        const Global<const float> partials(p.workspace, p.partials.floats());
+        const int64_t first = m.partial + row - m.row_begin, step = m.row_end - m.row_begin;
 
         float maximum = -infinity(), total = 0.0f;
         for (int i = 0; i < m.count; ++i) {
-            const float of_partial = partials.load(first + i * step + d);
-            if (of_partial > maximum) maximum = of_partial;
+            const float of_part = partials.load(p.partials.statistics(head, first + i * step));
+            if (of_part > maximum) maximum = of_part;
         }
         for (int i = 0; i < m.count; ++i) {
-            total += weight(partials, first + i * step + d, maximum) * partials.load(first + i * step + d + 1);
+            const int64_t index = p.partials.statistics(head, first + i * step);
+            total += weight(partials, index, maximum) * partials.load(index + 1);
         }
         const float divisor = total == 0.0f ? 1.0f : total;
+        const int64_t token =
+            Global<const int32_t>(p.plan.qo_indptr, counts.num_sequences + 1).load(m.sequence) + row / group;
+        const int64_t q_head = int64_t{head} * group + row % group;
         for (int e = lane_index() * 2; e < d; e += kWarpSize * 2) {
             float sum[2] = {0.0f, 0.0f};
             for (int i = 0; i < m.count; ++i) {
-                const Vec<float, 2> x = partials.load_vec<2>(first + i * step + e);
-                const float w = weight(partials, first + i * step + d, maximum);
+                const Vec<float, 2> x = partials.load_vec<2>(p.partials.sums(head, first + i * step) + e);
+                const float w = weight(partials, p.partials.statistics(head, first + i * step), maximum);
                 sum[0] = fma(w, x[0], sum[0]);
                 sum[1] = fma(w, x[1], sum[1]);
             }
             const float result[2] = {divide(sum[0], divisor), divide(sum[1], divisor)};
-            store_row(p.o, m.row, q_head * d + e, result);
+            store_row(p.o, token, q_head * d + e, result);
         }
-        if (lane_index() == 0) Attention<bf16, 64, 4>::write_lse(p, m.row, q_head, maximum, total);
+        if (lane_index() == 0) Attention<bf16, 64, 4>::write_lse(p, token, q_head, maximum, total);
     }
 
 private:

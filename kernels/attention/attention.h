@@ -8,93 +8,134 @@
 
 namespace adze {
 
-// One piece of a plan: query rows [q_begin, q_end) of a sequence against keys [kv_begin, kv_end), for one KV head at a
-// time.
+// Rows: query head h of a KV head's group and query token i of a sequence make row i * group + h of that KV head. Rows are
+// taken in tiles, whose height depends on how many a sequence has: decode, drafts, prefill. A kernel serves one height.
+constexpr int kRowTiles = 3;
+constexpr int64_t kTileRows[kRowTiles] = {16, 64, 128};
+
+// One piece of a plan: rows of a sequence against keys, for one KV head at a time.
 struct AttentionWork {
+    int64_t row_begin, row_end;
+    int64_t kv_begin, kv_end;  // kv_begin is a multiple of kKeyUnit
+    int64_t partial;           // its first partial row in the workspace, -1: it writes o itself
     int32_t sequence;
-    int32_t q_begin, q_end;    // tokens, counted within the sequence
-    int64_t kv_begin, kv_end;  // tokens, counted within the sequence
-    int64_t partial;           // first row of its partial results in the workspace, -1: it writes o itself
+    int32_t reserved;
 };
 
-// A query row whose keys were split: merged from `count` partials, `stride` rows apart.
+// A tile of rows whose keys were split: part i of row r is partial row `partial` + i * (row_end - row_begin) + r -
+// row_begin.
 struct AttentionMerge {
-    int64_t row;      // of q and o
-    int64_t partial;  // first partial row
+    int64_t row_begin, row_end;
+    int64_t partial;
+    int32_t sequence;
     int32_t count;
-    int32_t stride;
 };
+
+// How a backend wants the keys to be split among blocks.
+struct AttentionSplit {
+    int32_t blocks[kRowTiles];  // that share a KV head's work on such tiles; 0: the backend takes pieces as they come
+    // 0: keys are split where the blocks' even shares end. Else at multiples of it (of kKeyUnit) and nowhere else, so that
+    // a sequence's pieces depend on the sequence alone; kWhole: not at all.
+    int64_t fixed_keys[kRowTiles];
+    static constexpr int64_t kWhole = INT64_MAX;
+};
+// Keys that pieces are made of: a multiple of every kernel's tile.
+constexpr int64_t kKeyUnit = 128;
 
 struct AttentionSchedule {
     int32_t num_sequences = 0;
     std::vector<int32_t> qo_indptr, kv_indptr;
-    std::vector<int64_t> kv_len;
-    std::vector<AttentionWork> work;
+    std::vector<int64_t> kv_len, mask_begin;
+    int64_t mask_words = 0;
+    std::vector<AttentionWork> work;  // of row tiles 0, 1, 2 in this order
     std::vector<AttentionMerge> merges;
+    std::vector<int32_t> block_work[kRowTiles];  // block b takes work block_work[b] .. block_work[b + 1]
+    int32_t used_blocks[kRowTiles] = {};         // the blocks after these have no work
     int64_t partial_rows = 0;
 };
 
 // The schedule in device memory, as GPU kernels read it: one block of memory whose sections lie where the plan's
 // capacities put them, so that a captured run finds the next batch in the same place.
 struct AttentionCounts {
-    int32_t num_sequences, num_work, num_merges, num_q_tokens;
+    int32_t num_sequences, num_merges, num_q_tokens, reserved;
 };
 struct AttentionDevicePlan {
     const AttentionCounts* counts;  // NULL: the backend reads the schedule on the host
     const int32_t* qo_indptr;       // [num_sequences + 1]
     const int32_t* kv_indptr;       // [num_sequences + 1]
     const int64_t* kv_len;          // [num_sequences]
-    const AttentionMerge* merges;   // [num_merges]
-    const AttentionWork* work;      // [num_work]
+    const int64_t* mask_begin;      // [num_sequences] word of the mask, -1: the sequence has none; NULL: none has
+    const int32_t* block_work[kRowTiles];  // [blocks + 1]; NULL where no batch has such rows
+    const AttentionMerge* merges;          // [num_merges]
+    const AttentionWork* work;
 };
-
-// Queries of a sequence up to which its keys are split (decode and drafts), keys in a split, and query tokens in a tile
-// otherwise. They depend on the sequence alone, so that a result never depends on the batch.
-constexpr int64_t kSplitQueryTokens = 16;
-constexpr int64_t kSplitKeys = 2048;
-constexpr int64_t kTileQueryTokens = 32;
 
 struct AttentionShape {
     int32_t num_q_heads, num_kv_heads, head_dim_qk, head_dim_v, page_size;
     bool causal;
-    int32_t window;
-    float softmax_scale;
-    int32_t max_sequences;
-    int64_t max_q_tokens, max_kv_pages;
+    int32_t window, sink_tokens;
+    float softmax_scale, logits_soft_cap;
+    int32_t max_sequences, max_q_len;
+    int64_t max_q_tokens, max_kv_pages, max_mask_words;
     constexpr int32_t group() const { return num_q_heads / num_kv_heads; }
 };
 
 struct AttentionPlan {
     AttentionShape shape;
+    AttentionSplit split;
     AttentionSchedule schedule;
     AttentionDevicePlan device{};
 };
 
-// Pieces of work and merges that no batch within the capacities exceeds: what a captured run must launch for.
-int64_t max_work(const AttentionShape& shape);
-int64_t max_merges(const AttentionShape& shape);
+// Which tiles a sequence's rows are taken in, and the highest that a batch within the capacities may need.
+constexpr int row_tile_of(int64_t rows) {
+    return rows <= kTileRows[0] ? 0 : rows <= kTileRows[1] ? 1 : 2;
+}
+constexpr int highest_row_tile(const AttentionShape& s) {
+    return row_tile_of(int64_t{s.max_q_len} * s.group());
+}
 
 // Reserves `schedule` for every batch within the capacities, so that building it allocates nothing.
-void reserve_schedule(const AttentionShape& shape, AttentionSchedule& schedule);
-void build_schedule(const AttentionShape& shape, const adze_attention_batch& batch, AttentionSchedule& schedule);
+void reserve_schedule(AttentionPlan& plan);
+void build_schedule(AttentionPlan& plan, const adze_attention_batch& batch);
 
-// Bytes of the schedule's image, its sections for an image at `base`, and an image of `schedule` written to host memory;
+// What no batch within the capacities exceeds.
+int64_t max_work(const AttentionPlan& plan);
+int64_t max_merges(const AttentionPlan& plan);
+
+// Bytes of the schedule's image, its sections for an image at `base`, and an image of the schedule written to host memory;
 // the bytes that it uses, from the start, are what device memory must be given.
-uint64_t attention_image_bytes(const AttentionShape& shape);
-AttentionDevicePlan attention_image_view(const AttentionShape& shape, const void* base);
-uint64_t write_attention_image(const AttentionShape& shape, const AttentionSchedule& schedule, void* image);
+uint64_t attention_image_bytes(const AttentionPlan& plan);
+AttentionDevicePlan attention_image_view(const AttentionPlan& plan, const void* base);
+uint64_t write_attention_image(const AttentionPlan& plan, void* image);
 
-// A partial row holds, per query head, the value sums and then (maximum, sum of exponentials).
-inline int64_t partial_row_floats(const AttentionShape& shape) {
-    return static_cast<int64_t>(shape.num_q_heads) * (shape.head_dim_v + 2);
-}
-uint64_t attention_workspace_bytes(const AttentionShape& shape);
+// The workspace, in floats: for every KV head and partial row the value sums [head_dim_v], then for each the maximum and the
+// sum of exponentials.
+struct PartialRows {
+    int64_t count;  // of a KV head
+    int32_t num_heads, head_dim;
+
+    constexpr int64_t sums(int64_t head, int64_t row) const { return (head * count + row) * head_dim; }
+    constexpr int64_t statistics(int64_t head, int64_t row) const {
+        return num_heads * count * head_dim + (head * count + row) * 2;
+    }
+    constexpr int64_t floats() const { return num_heads * count * (head_dim + 2); }
+};
+PartialRows partial_rows(const AttentionPlan& plan);
+uint64_t attention_workspace_bytes(const AttentionPlan& plan);
 
 struct AttentionParams {
     const AttentionPlan* plan;
     adze_tensor q, o, lse, kv_indices;
     adze_kv_cache k, v;
-    void* workspace;
+    float* workspace;
+    adze_tensor mask, alibi_slopes, sinks, phi;  // each may be absent; with phi the softmax is unified
+    float phi_below, phi_above;
+};
+
+struct AttentionMergeParams {
+    int32_t num_parts, num_heads;
+    adze_tensor parts, parts_lse, o, lse;
 };
 
 struct KvAppendParams {

@@ -123,12 +123,6 @@ void absorb(float* score, int64_t begin, int64_t end, float& maximum, float& tot
     total += reduce_add(sum_of_weights);
 }
 
-// The partial row of a query head in the workspace: head_dim_v sums, then the maximum and the sum of exponentials.
-float* partial_of(const AttentionParams& p, int64_t row, int64_t q_head) {
-    const AttentionShape& s = p.plan->shape;
-    return static_cast<float*>(p.workspace) + row * partial_row_floats(s) + q_head * (s.head_dim_v + 2);
-}
-
 // Divides a row's sums (in place) and stores them with their log-sum-exp.
 void write_result(const AttentionParams& p, int64_t row, int64_t q_head, float* sum, float maximum, float total) {
     const int32_t d = p.plan->shape.head_dim_v;
@@ -139,7 +133,7 @@ void write_result(const AttentionParams& p, int64_t row, int64_t q_head, float* 
     static_cast<float*>(p.lse.data)[row * p.lse.row_stride + q_head] = maximum + logf(total);
 }
 
-// The rows [row, row + rows) of a piece of work: row r is query token r / group, query head r % group of the KV head.
+// Some rows of a piece of work: row r is row_ + r of the sequence (attention.h).
 class RowBatch {
 public:
     RowBatch(const AttentionParams& p, const AttentionWork& work, int64_t head, int64_t row, int64_t rows,
@@ -167,7 +161,7 @@ public:
     }
 
 private:
-    int64_t token(int64_t r) const { return work_.q_begin + (row_ + r) / shape_.group(); }
+    int64_t token(int64_t r) const { return (row_ + r) / shape_.group(); }
     int64_t q_head(int64_t r) const { return head_ * shape_.group() + (row_ + r) % shape_.group(); }
     // The keys that row r sees, as far as this piece of work goes.
     int64_t visible_begin(int64_t r) const {
@@ -228,10 +222,12 @@ private:
         float* sum = scratch_.sum + r * shape_.head_dim_v;
         if (work_.partial < 0)
             return write_result(p_, first_token_ + token(r), q_head(r), sum, scratch_.maximum[r], scratch_.total[r]);
-        float* out = partial_of(p_, work_.partial + token(r), q_head(r));
-        memcpy(out, sum, static_cast<size_t>(shape_.head_dim_v) * sizeof(float));
-        out[shape_.head_dim_v] = scratch_.maximum[r];
-        out[shape_.head_dim_v + 1] = scratch_.total[r];
+        const PartialRows partials = partial_rows(*p_.plan);
+        const int64_t row = work_.partial + row_ + r - work_.row_begin;
+        memcpy(p_.workspace + partials.sums(head_, row), sum, static_cast<size_t>(shape_.head_dim_v) * sizeof(float));
+        float* statistics = p_.workspace + partials.statistics(head_, row);
+        statistics[0] = scratch_.maximum[r];
+        statistics[1] = scratch_.total[r];
     }
 
     const AttentionParams& p_;
@@ -244,22 +240,26 @@ private:
 };
 
 // Partials (sum_i, m_i, l_i) to one row: with m = max m_i, sum = sum_i exp(m_i - m) sum_i, l likewise.
-void merge(const AttentionParams& p, const AttentionMerge& m, int64_t q_head, float* sum) {
-    const int32_t d = p.plan->shape.head_dim_v;
+void merge(const AttentionParams& p, const AttentionMerge& m, int64_t head, int64_t row, float* sum) {
+    const AttentionShape& shape = p.plan->shape;
+    const PartialRows partials = partial_rows(*p.plan);
+    const int64_t first = m.partial + row - m.row_begin, step = m.row_end - m.row_begin;
     float maximum = -kInfinity, total = 0.0f;
     for (int32_t i = 0; i < m.count; ++i) {
-        const float* partial = partial_of(p, m.partial + int64_t{i} * m.stride, q_head);
-        if (partial[d] > maximum) maximum = partial[d];
+        const float of_part = p.workspace[partials.statistics(head, first + i * step)];
+        if (of_part > maximum) maximum = of_part;
     }
-    memset(sum, 0, static_cast<size_t>(d) * sizeof(float));
+    memset(sum, 0, static_cast<size_t>(shape.head_dim_v) * sizeof(float));
     for (int32_t i = 0; i < m.count; ++i) {
-        const float* partial = partial_of(p, m.partial + int64_t{i} * m.stride, q_head);
-        if (partial[d + 1] == 0.0f) continue;  // saw no key
-        const float weight = expf(partial[d] - maximum);
-        total += weight * partial[d + 1];
-        for (int32_t e = 0; e < d; ++e) sum[e] += weight * partial[e];
+        const float* statistics = p.workspace + partials.statistics(head, first + i * step);
+        if (statistics[1] == 0.0f) continue;  // saw no key
+        const float weight = expf(statistics[0] - maximum);
+        total += weight * statistics[1];
+        const float* part = p.workspace + partials.sums(head, first + i * step);
+        for (int32_t e = 0; e < shape.head_dim_v; ++e) sum[e] += weight * part[e];
     }
-    write_result(p, m.row, q_head, sum, maximum, total);
+    const int64_t token = p.plan->schedule.qo_indptr[static_cast<size_t>(m.sequence)] + row / shape.group();
+    write_result(p, token, head * shape.group() + row % shape.group(), sum, maximum, total);
 }
 
 void append_vector(const adze_kv_cache& cache, int64_t page, int64_t token, int64_t head, const float* x, int32_t d,
@@ -277,20 +277,47 @@ void append_vector(const adze_kv_cache& cache, int64_t page, int64_t token, int6
 }  // namespace
 
 void attention(CpuPool& pool, const AttentionParams& p) {
-    const AttentionShape& shape = p.plan->shape;
+    const int64_t heads = p.plan->shape.num_kv_heads;
     const AttentionSchedule& schedule = p.plan->schedule;
-    const auto work_items = static_cast<int64_t>(schedule.work.size());
-    pool.for_each(work_items * shape.num_kv_heads, [&](int64_t task, int worker) {
-        const AttentionWork& work = schedule.work[static_cast<size_t>(task / shape.num_kv_heads)];
-        const int64_t rows = int64_t{work.q_end - work.q_begin} * shape.group();
-        for (int64_t row = 0; row < rows; row += kBatchRows) {
-            RowBatch(p, work, task % shape.num_kv_heads, row, least(kBatchRows, rows - row), pool.scratch(worker))
-                .run();
+    pool.for_each(static_cast<int64_t>(schedule.work.size()) * heads, [&](int64_t task, int worker) {
+        const AttentionWork& work = schedule.work[static_cast<size_t>(task / heads)];
+        for (int64_t row = work.row_begin; row < work.row_end; row += kBatchRows) {
+            RowBatch(p, work, task % heads, row, least(kBatchRows, work.row_end - row), pool.scratch(worker)).run();
         }
     });
-    pool.for_each(static_cast<int64_t>(schedule.merges.size()), [&](int64_t task, int worker) {
-        for (int32_t head = 0; head < shape.num_q_heads; ++head) {
-            merge(p, schedule.merges[static_cast<size_t>(task)], head, pool.scratch(worker));
+    pool.for_each(static_cast<int64_t>(schedule.merges.size()) * heads, [&](int64_t task, int worker) {
+        const AttentionMerge& m = schedule.merges[static_cast<size_t>(task / heads)];
+        for (int64_t row = m.row_begin; row < m.row_end; ++row) merge(p, m, task % heads, row, pool.scratch(worker));
+    });
+}
+
+void attention_merge(CpuPool& pool, const AttentionMergeParams& p) {
+    const int64_t tokens = p.o.rows;
+    const auto d = static_cast<int32_t>(p.o.columns / p.num_heads);
+    const auto* parts_lse = static_cast<const float*>(p.parts_lse.data);
+    const auto lse_of = [&](int64_t part, int64_t token, int64_t head) {
+        return parts_lse[(part * tokens + token) * p.parts_lse.row_stride + head];
+    };
+    pool.for_each(tokens, [&](int64_t token, int worker) {
+        float *sum = pool.scratch(worker), *row = sum + d;
+        for (int64_t head = 0; head < p.num_heads; ++head) {
+            float maximum = -kInfinity, total = 0.0f;
+            for (int64_t i = 0; i < p.num_parts; ++i) {
+                if (lse_of(i, token, head) > maximum) maximum = lse_of(i, token, head);
+            }
+            memset(sum, 0, static_cast<size_t>(d) * sizeof(float));
+            for (int64_t i = 0; i < p.num_parts; ++i) {
+                if (lse_of(i, token, head) == -kInfinity) continue;  // saw no key
+                const float weight = expf(lse_of(i, token, head) - maximum);
+                const float* part = read_row(p.parts, i * tokens + token, head * d, d, row);
+                total += weight;
+                for (int32_t e = 0; e < d; ++e) sum[e] += weight * part[e];
+            }
+            const float divisor = total == 0.0f ? 1.0f : total;
+            for (int32_t e = 0; e < d; ++e) sum[e] /= divisor;
+            write_row(p.o, token, head * d, sum, d);
+            if (p.lse.data != nullptr)
+                static_cast<float*>(p.lse.data)[token * p.lse.row_stride + head] = maximum + logf(divisor);
         }
     });
 }

@@ -103,6 +103,8 @@ void add_linear(Layout& layout) {
 }
 
 void add_attention(Layout& layout) {
+    VALUE(ADZE_SOFTMAX_STABLE);
+    VALUE(ADZE_SOFTMAX_UNIFIED);
     STRUCT(adze_kv_cache);
     FIELD(adze_kv_cache, data);
     FIELD(adze_kv_cache, num_pages);
@@ -128,15 +130,21 @@ void add_attention(Layout& layout) {
     FIELD(adze_attention_plan_desc, max_sequences);
     FIELD(adze_attention_plan_desc, max_q_tokens);
     FIELD(adze_attention_plan_desc, max_kv_pages);
+    FIELD(adze_attention_plan_desc, max_mask_words);
+    FIELD(adze_attention_plan_desc, max_q_len);
+    FIELD(adze_attention_plan_desc, sink_tokens);
+    FIELD(adze_attention_plan_desc, logits_soft_cap);
+    FIELD(adze_attention_plan_desc, reserved);
     STRUCT(adze_attention_batch);
     FIELD(adze_attention_batch, struct_size);
     FIELD(adze_attention_batch, num_sequences);
     FIELD(adze_attention_batch, qo_indptr);
     FIELD(adze_attention_batch, kv_indptr);
     FIELD(adze_attention_batch, kv_last_page_len);
+    FIELD(adze_attention_batch, mask_indptr);
     STRUCT(adze_attention_desc);
     FIELD(adze_attention_desc, struct_size);
-    FIELD(adze_attention_desc, reserved);
+    FIELD(adze_attention_desc, softmax);
     FIELD(adze_attention_desc, plan);
     FIELD(adze_attention_desc, q);
     FIELD(adze_attention_desc, o);
@@ -146,6 +154,12 @@ void add_attention(Layout& layout) {
     FIELD(adze_attention_desc, v);
     FIELD(adze_attention_desc, workspace);
     FIELD(adze_attention_desc, workspace_bytes);
+    FIELD(adze_attention_desc, mask);
+    FIELD(adze_attention_desc, alibi_slopes);
+    FIELD(adze_attention_desc, sinks);
+    FIELD(adze_attention_desc, phi);
+    FIELD(adze_attention_desc, phi_below);
+    FIELD(adze_attention_desc, phi_above);
     STRUCT(adze_kv_append_desc);
     FIELD(adze_kv_append_desc, struct_size);
     FIELD(adze_kv_append_desc, reserved);
@@ -155,6 +169,15 @@ void add_attention(Layout& layout) {
     FIELD(adze_kv_append_desc, kv_indices);
     FIELD(adze_kv_append_desc, k_cache);
     FIELD(adze_kv_append_desc, v_cache);
+    STRUCT(adze_attention_merge_desc);
+    FIELD(adze_attention_merge_desc, struct_size);
+    FIELD(adze_attention_merge_desc, num_parts);
+    FIELD(adze_attention_merge_desc, num_heads);
+    FIELD(adze_attention_merge_desc, reserved);
+    FIELD(adze_attention_merge_desc, parts);
+    FIELD(adze_attention_merge_desc, parts_lse);
+    FIELD(adze_attention_merge_desc, o);
+    FIELD(adze_attention_merge_desc, lse);
 }
 
 void add_glue(Layout& layout) {

@@ -63,13 +63,14 @@ struct BackendTable {
     // Sizes in bytes of what the kernels lay out, and the shapes that they support (fails with NOT_SUPPORTED).
     uint64_t (*weight_bytes)(const DeviceContext* context, adze_dtype dtype, int64_t n, int64_t k);
     uint64_t (*linear_workspace)(const DeviceContext* context, const WeightView& weight, int64_t rows);
-    uint64_t (*attention_workspace)(const DeviceContext* context, const AttentionShape& shape);
     uint64_t (*sampling_workspace)(const DeviceContext* context, int64_t rows, int64_t vocabulary);
     void (*require_attention)(const DeviceContext* context, const AttentionShape& shape);
+    AttentionSplit (*attention_split)(const DeviceContext* context, const AttentionShape& shape);
 
     void (*pack_weight)(DeviceContext* context, const void* source, int64_t row_stride, const WeightView& packed);
     void (*linear)(DeviceStream* stream, const LinearParams& params);
     void (*attention)(DeviceStream* stream, const AttentionParams& params);
+    void (*attention_merge)(DeviceStream* stream, const AttentionMergeParams& params);
     void (*kv_append)(DeviceStream* stream, const KvAppendParams& params);
     void (*embedding)(DeviceStream* stream, const EmbeddingParams& params);
     void (*rms_norm)(DeviceStream* stream, const RmsNormParams& params);

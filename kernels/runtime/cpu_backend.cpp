@@ -193,8 +193,10 @@ uint64_t linear_workspace(const DeviceContext*, const WeightView& weight, int64_
     return linear_workspace_bytes(rows, weight.k);
 }
 
-uint64_t attention_workspace(const DeviceContext*, const AttentionShape& shape) {
-    return attention_workspace_bytes(shape);
+// Results never depend on the batch.
+AttentionSplit attention_split(const DeviceContext*, const AttentionShape&) {
+    constexpr int64_t kSplitKeys = 2048;
+    return {{0, 0, 0}, {kSplitKeys, kSplitKeys, AttentionSplit::kWhole}};
 }
 
 uint64_t sampling_workspace(const DeviceContext*, int64_t rows, int64_t vocabulary) {
@@ -214,12 +216,13 @@ constexpr BackendTable make_table() {
     table.release = release;
     table.weight_bytes = weight_bytes;
     table.linear_workspace = linear_workspace;
-    table.attention_workspace = attention_workspace;
     table.sampling_workspace = sampling_workspace;
     table.require_attention = require_attention;
+    table.attention_split = attention_split;
     table.pack_weight = pack;
     table.linear = run_kernel<&CpuKernels::linear>;
     table.attention = run_kernel<&CpuKernels::attention>;
+    table.attention_merge = run_kernel<&CpuKernels::attention_merge>;
     table.kv_append = run_kernel<&CpuKernels::kv_append>;
     table.embedding = run_kernel<&CpuKernels::embedding>;
     table.rms_norm = run_kernel<&CpuKernels::rms_norm>;

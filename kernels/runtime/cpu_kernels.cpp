@@ -3,6 +3,6 @@
 
 namespace adze::ADZE_ISA {
 
-const CpuKernels kernels{linear, attention, kv_append, embedding, rms_norm, rope, silu_gate, sampling};
+const CpuKernels kernels{linear, attention, attention_merge, kv_append, embedding, rms_norm, rope, silu_gate, sampling};
 
 }  // namespace adze::ADZE_ISA

@@ -12,6 +12,7 @@ namespace adze {
 struct CpuKernels {
     void (*linear)(CpuPool& pool, const LinearParams& params);
     void (*attention)(CpuPool& pool, const AttentionParams& params);
+    void (*attention_merge)(CpuPool& pool, const AttentionMergeParams& params);
     void (*kv_append)(CpuPool& pool, const KvAppendParams& params);
     void (*embedding)(CpuPool& pool, const EmbeddingParams& params);
     void (*rms_norm)(CpuPool& pool, const RmsNormParams& params);
@@ -20,17 +21,18 @@ struct CpuKernels {
     void (*sampling)(CpuPool& pool, const SamplingParams& params);
 };
 
-#define ADZE_DECLARE_CPU_KERNELS(isa)                             \
-    namespace isa {                                               \
-    void linear(CpuPool& pool, const LinearParams& params);       \
-    void attention(CpuPool& pool, const AttentionParams& params); \
-    void kv_append(CpuPool& pool, const KvAppendParams& params);  \
-    void embedding(CpuPool& pool, const EmbeddingParams& params); \
-    void rms_norm(CpuPool& pool, const RmsNormParams& params);    \
-    void rope(CpuPool& pool, const RopeParams& params);           \
-    void silu_gate(CpuPool& pool, const SiluGateParams& params);  \
-    void sampling(CpuPool& pool, const SamplingParams& params);   \
-    extern const CpuKernels kernels;                              \
+#define ADZE_DECLARE_CPU_KERNELS(isa)                                        \
+    namespace isa {                                                          \
+    void linear(CpuPool& pool, const LinearParams& params);                  \
+    void attention(CpuPool& pool, const AttentionParams& params);            \
+    void attention_merge(CpuPool& pool, const AttentionMergeParams& params); \
+    void kv_append(CpuPool& pool, const KvAppendParams& params);             \
+    void embedding(CpuPool& pool, const EmbeddingParams& params);            \
+    void rms_norm(CpuPool& pool, const RmsNormParams& params);               \
+    void rope(CpuPool& pool, const RopeParams& params);                      \
+    void silu_gate(CpuPool& pool, const SiluGateParams& params);             \
+    void sampling(CpuPool& pool, const SamplingParams& params);              \
+    extern const CpuKernels kernels;                                         \
     }
 ADZE_DECLARE_CPU_KERNELS(portable)
 ADZE_DECLARE_CPU_KERNELS(avx2)

@@ -62,6 +62,7 @@ class GpuBackend {
         const Device* device;
         typename Api::Limits limits;
         typename Api::DeviceHandle handle;
+        bool deterministic;
     };
 
     struct Stream {
@@ -206,8 +207,11 @@ private:
             fail(ADZE_ERROR_UNAVAILABLE, "device %d is %s, %s; this library holds code for %s", device.index,
                  device.name.c_str(), device.architecture.c_str(), Api::kBuiltFor);
         }
-        auto context = std::make_unique<Context>(Context{
-            &device, {device.code->arch, device.num_processors, static_cast<int64_t>(device.shared_bytes)}, {}});
+        auto context = std::make_unique<Context>(
+            Context{&device,
+                    {device.code->arch, device.num_processors, static_cast<int64_t>(device.shared_bytes)},
+                    {},
+                    (desc.flags & ADZE_CONTEXT_DETERMINISTIC) != 0});
         ADZE_GPU(KeepDevice, device.index, &context->handle);
         const OnDevice scope(*context);
         ADZE_GPU(Free, nullptr);  // readies the device for the runtime, or says why it cannot
@@ -395,14 +399,14 @@ private:
     static uint64_t linear_workspace(const DeviceContext*, const WeightView& weight, int64_t rows) {
         return Api::operators().linear_workspace(weight, rows);
     }
-    static uint64_t attention_workspace(const DeviceContext*, const AttentionShape& shape) {
-        return Api::operators().attention_workspace(shape);
-    }
     static uint64_t sampling_workspace(const DeviceContext*, int64_t rows, int64_t vocabulary) {
         return Api::operators().sampling_workspace(rows, vocabulary);
     }
     static void require_attention(const DeviceContext*, const AttentionShape& shape) {
         Api::operators().require_attention(shape);
+    }
+    static AttentionSplit attention_split(const DeviceContext* context, const AttentionShape& shape) {
+        return Api::operators().attention_split(shape, of(context).device->num_processors, of(context).deterministic);
     }
 
     // A row-major matrix in host memory becomes a dense one in device memory.
@@ -482,9 +486,9 @@ private:
             .device_plans = true,
             .weight_bytes = weight_bytes,
             .linear_workspace = linear_workspace,
-            .attention_workspace = attention_workspace,
             .sampling_workspace = sampling_workspace,
             .require_attention = require_attention,
+            .attention_split = attention_split,
             .pack_weight = pack_weight,
             .linear = run<&GpuOperators::linear>,
             .attention = run<&GpuOperators::attention>,

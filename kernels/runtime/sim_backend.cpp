@@ -29,9 +29,13 @@ constexpr const GpuOperators& (*kOperators[sim::kNumDevices])() = {ADZE_FOR_SIM_
 
 struct SimDeviceContext {
     static constexpr const char* kName = "sim";
-    SimDeviceContext(const sim::SimDevice& device_, int threads)
-        : device(device_), operators(kOperators[device_.index]()), simulator(device_, threads) {}
+    SimDeviceContext(const sim::SimDevice& device_, const adze_context_desc& desc)
+        : device(device_),
+          deterministic((desc.flags & ADZE_CONTEXT_DETERMINISTIC) != 0),
+          operators(kOperators[device_.index]()),
+          simulator(device_, desc.num_threads) {}
     const sim::SimDevice& device;
+    const bool deterministic;
     const GpuOperators& operators;
     sim::SimContext simulator;
     std::mutex mutex;
@@ -78,7 +82,7 @@ void device_info(int32_t index, adze_device_info& info) {
 }
 
 DeviceContext* context_create(const adze_context_desc& desc) {
-    return reinterpret_cast<DeviceContext*>(new SimDeviceContext(sim::sim_device(desc.device), desc.num_threads));
+    return reinterpret_cast<DeviceContext*>(new SimDeviceContext(sim::sim_device(desc.device), desc));
 }
 
 void context_destroy(DeviceContext* context) {
@@ -137,16 +141,16 @@ uint64_t linear_workspace(const DeviceContext* context, const WeightView& weight
     return of(context).operators.linear_workspace(weight, rows);
 }
 
-uint64_t attention_workspace(const DeviceContext* context, const AttentionShape& shape) {
-    return of(context).operators.attention_workspace(shape);
-}
-
 uint64_t sampling_workspace(const DeviceContext* context, int64_t rows, int64_t vocabulary) {
     return of(context).operators.sampling_workspace(rows, vocabulary);
 }
 
 void require_attention(const DeviceContext* context, const AttentionShape& shape) {
     of(context).operators.require_attention(shape);
+}
+
+AttentionSplit attention_split(const DeviceContext* context, const AttentionShape& shape) {
+    return of(context).operators.attention_split(shape, of(context).device.num_processors, of(context).deterministic);
 }
 
 // Device memory for as long as a call takes.
@@ -190,12 +194,13 @@ constexpr BackendTable make_table() {
     table.device_plans = true;
     table.weight_bytes = weight_bytes;
     table.linear_workspace = linear_workspace;
-    table.attention_workspace = attention_workspace;
     table.sampling_workspace = sampling_workspace;
     table.require_attention = require_attention;
+    table.attention_split = attention_split;
     table.pack_weight = pack_weight;
     table.linear = run<&GpuOperators::linear>;
     table.attention = run<&GpuOperators::attention>;
+    table.attention_merge = run<&GpuOperators::attention_merge>;
     table.kv_append = run<&GpuOperators::kv_append>;
     table.embedding = run<&GpuOperators::embedding>;
     table.rms_norm = run<&GpuOperators::rms_norm>;

@@ -29,7 +29,7 @@ ADZE_ON_EACH_BACKEND(AttentionContract);
 
 TEST_P(AttentionContract, RunChecksEveryArgument) {
     refuse("plan", "", [](auto& d) { d.plan = nullptr; });
-    refuse("reserved", "2", [](auto& d) { d.reserved = 2; });
+    refuse("softmax", "2", [](auto& d) { d.softmax = static_cast<adze_softmax>(2); });
     refuse("q.rows", "5", [](auto& d) { d.q.rows = 5; });
     refuse("q.columns", "255", [](auto& d) { d.q.columns = 255; });
     refuse("q.row_stride", "255", [](auto& d) { d.q.row_stride = 255; });
@@ -139,7 +139,7 @@ TEST_P(AttentionContract, PlanCreateChecksEveryField) {
     refuse("head_dim_v", "4", [](auto& d) { d.head_dim_v = 4; });
     refuse("head_dim_v", "-8", [](auto& d) { d.head_dim_v = -8; });
     refuse("page_size", "0", [](auto& d) { d.page_size = 0; });
-    refuse("page_size", "257", [](auto& d) { d.page_size = 257; });
+    refuse("page_size", "-1", [](auto& d) { d.page_size = -1; });
     refuse("causal", "2", [](auto& d) { d.causal = 2; });
     refuse("window", "-1", [](auto& d) { d.window = -1; });
     refuse("softmax_scale", "", [](auto& d) { d.softmax_scale = NAN; });

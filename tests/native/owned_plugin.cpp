@@ -54,7 +54,7 @@ constexpr adze::BackendTable make_table() {
     table.graph_destroy = [](adze::DeviceGraph*) {};
     table.device_plans = true;
     table.weight_bytes = [](const DeviceContext*, adze_dtype, int64_t, int64_t) { return uint64_t{256}; };
-    table.attention_workspace = [](const DeviceContext*, const adze::AttentionShape&) { return uint64_t{0}; };
+    table.attention_split = [](const DeviceContext*, const adze::AttentionShape&) { return adze::AttentionSplit{}; };
     table.require_attention = [](const DeviceContext*, const adze::AttentionShape&) {};
     table.pack_weight = [](DeviceContext*, const void*, int64_t, const adze::WeightView&) {};
     table.attention = run<adze::AttentionParams>;

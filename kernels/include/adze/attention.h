@@ -8,7 +8,8 @@
  * (adze_kv_append_run) before running.
  *
  * A plan is made once with capacities, updated once a step from host arrays, and run once per layer. Paged layout and
- * names follow FlashInfer (arXiv 2501.01005, section 3.1); splitting over KV follows Flash-Decoding.
+ * names follow FlashInfer (arXiv 2501.01005, section 3.1); splitting over KV follows Flash-Decoding, the unified softmax
+ * FlashDecoding++ (arXiv 2311.01282, section 3).
  */
 #ifndef ADZE_ATTENTION_H_
 #define ADZE_ATTENTION_H_
@@ -41,17 +42,24 @@ typedef struct adze_kv_cache {
 
 typedef struct adze_attention_plan_desc {
     uint32_t struct_size;
-    int32_t num_q_heads;   /**< a multiple of num_kv_heads, <= 4096 */
-    int32_t num_kv_heads;  /**< 1 to 4096 */
-    int32_t head_dim_qk;   /**< of q and k; a multiple of 8, 8 to 1024 on cpu */
-    int32_t head_dim_v;    /**< of v and o; likewise */
-    int32_t page_size;     /**< tokens, 1 to 256 */
-    int32_t causal;        /**< 1: a query sees positions up to its own; 0: all of its sequence */
-    int32_t window;        /**< 0: no limit; W: a query at position p sees positions > p - W only */
-    float softmax_scale;   /**< multiplies q.k; 0 = 1 / sqrt(head_dim_qk) */
-    int32_t max_sequences; /**< capacity of a batch, >= 1 */
-    int64_t max_q_tokens;  /**< capacity of qo_indptr's last entry, >= 1 */
-    int64_t max_kv_pages;  /**< capacity of kv_indptr's last entry, >= 1 */
+    int32_t num_q_heads;    /**< a multiple of num_kv_heads, <= 4096 */
+    int32_t num_kv_heads;   /**< 1 to 4096 */
+    int32_t head_dim_qk;    /**< of q and k; a multiple of 8, 8 to 1024 on cpu */
+    int32_t head_dim_v;     /**< of v and o; likewise */
+    int32_t page_size;      /**< tokens, >= 1; a sequence in contiguous memory is one page as long as its reservation */
+    int32_t causal;         /**< 1: a query sees positions up to its own; 0: all of its sequence */
+    int32_t window;         /**< 0: no limit; W: a query at position p sees positions > p - W only */
+    float softmax_scale;    /**< multiplies q.k; 0 = 1 / sqrt(head_dim_qk) */
+    int32_t max_sequences;  /**< capacity of a batch, >= 1 */
+    int64_t max_q_tokens;   /**< capacity of qo_indptr's last entry, >= 1 */
+    int64_t max_kv_pages;   /**< capacity of kv_indptr's last entry, >= 1 */
+    int64_t max_mask_words; /**< capacity of mask_indptr's last entry; 0: batches bring no masks */
+    int32_t max_q_len;      /**< capacity of one sequence's query tokens; 0 = max_q_tokens. What is small (1 for decode)
+                            * saves a captured run the kernels for longer ones, and memory */
+    int32_t sink_tokens; /**< with a window: the first so many positions are seen whatever the window is (StreamingLLM,
+                            * arXiv 2309.17453); 0 without */
+    float logits_soft_cap; /**< c > 0: a logit x becomes c * tanh(x / c), before ALiBi and masks; 0: none */
+    int32_t reserved;      /**< zero */
 } adze_attention_plan_desc;
 
 /** A batch, in host memory that is read before the call returns. */
@@ -61,6 +69,9 @@ typedef struct adze_attention_batch {
     const int32_t* qo_indptr;        /**< [num_sequences + 1], from 0, not decreasing */
     const int32_t* kv_indptr;        /**< [num_sequences + 1], from 0, not decreasing */
     const int32_t* kv_last_page_len; /**< [num_sequences], 1 to page_size; 0 where the sequence has no page */
+    /** [num_sequences + 1], from 0: words of adze_attention_desc's mask that a sequence has: none, or qo_len *
+     * ceil(kv_len / 32). NULL: none has any. */
+    const int64_t* mask_indptr;
 } adze_attention_batch;
 
 /** Takes memory for every batch within the capacities, and waits on a GPU until it is ready. The plan's batch is empty
@@ -85,9 +96,19 @@ ADZE_API adze_status adze_attention_workspace_size(const adze_attention_plan* pl
  * among the values reaches every query that sees its key; on GPUs also queries that see another key of the same 64. On
  * gfx90a subnormal elements of the caches count as zero: its matrix instructions take them so. Rows of q, o and lse
  * beyond the batch are neither read nor written. */
+/** How the exponentials are kept within range. Results differ by rounding only, for every input. */
+typedef enum adze_softmax ADZE_AS_INT32 {
+    /** By the running maximum of a row's logits. */
+    ADZE_SOFTMAX_STABLE = 0,
+    /** By phi, known beforehand: no maximum is needed and nothing is rescaled (FlashDecoding++, section 3). A part of a
+     *  row's keys whose logits leave the bounds around phi is done again with its maximum, in the same launch. Backends
+     *  may take STABLE instead: cpu always does, GPUs for caches and sizes where it is not slower. */
+    ADZE_SOFTMAX_UNIFIED = 1
+} adze_softmax;
+
 typedef struct adze_attention_desc {
     uint32_t struct_size;
-    uint32_t reserved; /**< zero */
+    adze_softmax softmax;
     const adze_attention_plan* plan;
     adze_tensor q;   /**< [>= tokens, num_q_heads * head_dim_qk], F32, F16 or BF16 */
     adze_tensor o;   /**< [>= tokens, num_q_heads * head_dim_v], F32, F16 or BF16 */
@@ -97,6 +118,19 @@ typedef struct adze_attention_desc {
     adze_kv_cache v;          /**< same dtype and num_pages as k */
     void* workspace;          /**< device address, aligned to 256 bytes; may be NULL when the size is 0 */
     uint64_t workspace_bytes; /**< >= adze_attention_workspace_size() */
+    /** [1, >= words] I32, or absent when the batch has no masks. Row i of a sequence begins at word mask_indptr[s] + i *
+     *  ceil(kv_len / 32); bit j % 32 (lowest first) of its word j / 32 says whether query i sees position j, where the
+     *  plan's causal and window let it. */
+    adze_tensor mask;
+    adze_tensor alibi_slopes; /**< [1, num_q_heads] F32 or absent: slope * (key's position - query's) is added to logits
+                               * (ALiBi, arXiv 2108.12409) */
+    adze_tensor
+        sinks;       /**< [1, num_q_heads] F32 or absent: a logit that takes part in a head's softmax and has no value;
+                        * lse includes it */
+    adze_tensor phi; /**< [1, num_q_heads] F32 for UNIFIED, else absent: finite, near the largest logits of the head */
+    float phi_below; /**< UNIFIED: a row whose maximum is below phi - phi_below is done with its maximum; > 0, and at
+                        * most what the weights' format allows; 0: that much */
+    float phi_above; /**< UNIFIED: so is one that has a logit above phi + phi_above; likewise */
 } adze_attention_desc;
 
 /** Runs the plan's batch as of the last update. In a capture, where batches come later, q, o, lse and kv_indices must be
@@ -120,6 +154,24 @@ typedef struct adze_kv_append_desc {
 
 /** In a capture, k, v and kv_indices must be large enough for the plan's capacities. */
 ADZE_API adze_status adze_kv_append_run(adze_stream* stream, const adze_kv_append_desc* desc);
+
+/** One attention from several over disjoint sets of keys: with lse = log sum_i exp(lse_i), o = sum_i exp(lse_i - lse) o_i.
+ *  A part that saw no key has lse_i = -inf, and what its o holds does not matter. Where no part saw any, o = 0 and lse =
+ * -inf. Flash-Decoding; FlashInfer's merge of states. */
+typedef struct adze_attention_merge_desc {
+    uint32_t struct_size;
+    int32_t num_parts; /**< >= 1 */
+    int32_t num_heads; /**< 1 to 4096 */
+    int32_t reserved;  /**< zero */
+    adze_tensor parts; /**< [num_parts * tokens, num_heads * head_dim], F32, F16 or BF16; row i * tokens + t: token t of
+                            * part i */
+    adze_tensor parts_lse; /**< [num_parts * tokens, num_heads] F32, natural logarithms */
+    adze_tensor o;         /**< [tokens, num_heads * head_dim], F32, F16 or BF16 */
+    adze_tensor lse;       /**< [tokens, num_heads] F32, or absent */
+} adze_attention_merge_desc;
+
+/** Any order of parts gives the same o and lse but for rounding. */
+ADZE_API adze_status adze_attention_merge_run(adze_stream* stream, const adze_attention_merge_desc* desc);
 
 #ifdef __cplusplus
 }

@@ -148,7 +148,7 @@ void AttentionCall::upload_indices() {
 
 adze_attention_desc AttentionCall::desc() const {
     return {sizeof(adze_attention_desc),
-            0,
+            ADZE_SOFTMAX_STABLE,
             plan,
             q.view(),
             o.view(),
