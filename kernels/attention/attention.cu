@@ -11,8 +11,10 @@ void require_head_dim(int32_t value, const char* name) {
     for (const int32_t supported : {64, 80, 96, 128, 256}) {
         if (value == supported) return;
     }
-    fail(ADZE_ERROR_NOT_SUPPORTED, "%s is %d; the GPU kernels support 64, 80, 96, 128, 256, and 192 for q and k with "
-         "128 for v", name, value);
+    fail(ADZE_ERROR_NOT_SUPPORTED,
+         "%s is %d; the GPU kernels support 64, 80, 96, 128, 256, and 192 for q and k with "
+         "128 for v",
+         name, value);
 }
 
 void gpu_require_attention(const AttentionShape& shape) {
@@ -70,7 +72,9 @@ AttentionKernelParams kernel_params(const AttentionParams& p) {
 template <class T, int kDimQk, int kDimV, int kRowCount>
 bool launch_rows(LaunchStream& stream, const AttentionKernelParams& params, int64_t blocks) {
     using Kernel = Attention<T, kDimQk, kDimV, kRowCount>;
-    if (!Kernel::kHasParts && (params.q_parts > 1 || params.p_parts > 1)) return false;
+    const bool has_token_scales = params.v.scale_page_stride != 0 || params.v.scale_token_stride != 0;
+    const bool needs_units = std::is_same_v<T, f16> && params.v.scales != nullptr && has_token_scales;
+    if (!Kernel::kHasParts && (params.q_parts > 1 || params.p_parts > 1 || needs_units)) return false;
     const AttentionTile shape = attention_tile(stream.arch(), kDimQk, kDimV, kRowCount, sizeof(T));
     const int64_t bytes = Kernel::shared_bytes(shape, stream.arch() != Arch::kGfx90a, params.q_parts);
     if (bytes > stream.shared_limit()) return false;
@@ -92,6 +96,7 @@ void launch_dims(LaunchStream& stream, const AttentionKernelParams& params, int6
 template <class T>
 void launch_height(LaunchStream& stream, const AttentionPlan& plan, AttentionKernelParams params, int height) {
     params.height = height;
+    params.tile_rows = static_cast<int32_t>(kTileRows[height]);
     params.blocks = plan.split.blocks[height];
     const int64_t blocks = stream.capturing() ? params.blocks : plan.schedule.used_blocks[height];
     const AttentionShape& s = plan.shape;
@@ -126,7 +131,19 @@ void launch_attention(LaunchStream& stream, const AttentionParams& p) {
     launch_merges(stream, *p.plan, params);
 }
 
+// Positions in the kernels have 32 bits, and tiles may end beyond the last.
+void require_lengths(const AttentionSchedule& schedule) {
+    constexpr int64_t kLongest = INT32_MAX - kKeyUnit;
+    for (const int64_t kv_len : schedule.kv_len) {
+        if (kv_len > kLongest) {
+            fail(ADZE_ERROR_NOT_SUPPORTED, "a sequence has %lld keys; the GPU kernels support %lld",
+                 static_cast<long long>(kv_len), static_cast<long long>(kLongest));
+        }
+    }
+}
+
 void attention(LaunchStream& stream, const AttentionParams& p) {
+    require_lengths(p.plan->schedule);
     if (p.k.dtype == ADZE_DTYPE_F32)
         fail(ADZE_ERROR_NOT_SUPPORTED, "k.dtype is f32; the GPU kernels support f16, bf16");
     if (p.k.dtype == ADZE_DTYPE_F16) {

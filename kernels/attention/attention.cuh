@@ -29,7 +29,6 @@
 #include "attention/attention_item.cuh"
 #include "device/async_copy.h"
 #include "device/dependent_launch.h"
-#include "device/exp.h"
 #include "device/launch.h"
 #include "device/mma.h"
 #include "runtime/gpu_rows.cuh"
@@ -55,19 +54,20 @@ ADZE_DEVICE void split_parts(float x, float (&part)[3]) {
     }
 }
 
-// Within 4 ulp.
-ADZE_DEVICE float tanh_f32(float x) {
+// Within a few roundings of itself: what is small by its series, which leaves 2^-26 of it at 1/2; elsewhere the 1 is the
+// larger term.
+ADZE_DEVICE float tanh_of(float x) {
     const float size = float_from_bits(float_bits(x) & 0x7fffffffu), square = x * x;
-    // The series, beyond which |x| < 1/2 leaves 2^-26; else what the 1 leaves of the division's rounding is small.
-    constexpr float kSeries[] = {-929569.0f / 638512875.0f, 21844.0f / 6081075.0f, -1382.0f / 155925.0f,
-                                 62.0f / 2835.0f,           -17.0f / 315.0f,       2.0f / 15.0f,
-                                 -1.0f / 3.0f};
-    float sum = 0.0f;
-#pragma unroll
-    for (int i = 0; i < 7; ++i) sum = fma(sum, square, kSeries[i]);
-    if (size < 0.5f) return fma(x * square, sum, x);
-    const float result = 1.0f - divide(2.0f, 1.0f + exp_f32(size * 2.0f));
-    return float_from_bits(float_bits(result) | (float_bits(x) & 0x80000000u));
+    if (size < 0.5f) {
+        float sum = 21844.0f / 6081075.0f;
+        sum = fma(sum, square, -1382.0f / 155925.0f);
+        sum = fma(sum, square, 62.0f / 2835.0f);
+        sum = fma(sum, square, -17.0f / 315.0f);
+        sum = fma(sum, square, 2.0f / 15.0f);
+        sum = fma(sum, square, -1.0f / 3.0f);
+        return fma(x * square, sum, x);
+    }
+    return 1.0f - 2.0f * exp2_approx(-log2_approx(1.0f + exp_of(2.0f * x)));  // no division: it costs registers
 }
 
 // How far from phi the logits of a unified piece may be, for weights in T, and by how many powers of two these are scaled.
@@ -80,7 +80,7 @@ template <>
 struct PhiBounds<bf16> {
     static constexpr float kBelow = 49.0f, kAbove = 66.0f;
     static constexpr float kExponent = 0.0f;
-    static constexpr int64_t kMaxKeys = INT64_MAX;
+    static constexpr int32_t kMaxKeys = INT32_MAX;
 };
 // Weights times 2^8: the largest number is 65504 = 2^8 e^5.54; what subnormals lose, 2^-25 a key, stays below 2^-11 of a
 // largest weight of e^-5.54 2^8 = 1 or more for up to 2^14 keys.
@@ -88,7 +88,7 @@ template <>
 struct PhiBounds<f16> {
     static constexpr float kBelow = 5.54f, kAbove = 5.54f;
     static constexpr float kExponent = 8.0f;
-    static constexpr int64_t kMaxKeys = 1 << 14;
+    static constexpr int32_t kMaxKeys = 1 << 14;
 };
 
 //   T              format of the cache
@@ -113,12 +113,15 @@ struct Attention {
     static_assert(kThreads >= kTileKeys && (kShape.row_warps == 1 || kKeyWarps == 1));
     // Copies under way while a tile is multiplied: without asynchronous ones, those that registers hold.
     static constexpr int kAhead = kTarget.async_copy ? kStages - 1 : 1;
-    // Several parts of p and q cost registers that two blocks of rows a warp do not leave.
-    static constexpr bool kHasParts = kRowBlocks == 1;
+    // Several parts of p and q, and f16's units of values, cost registers that two blocks of rows a warp do not leave.
+    static constexpr bool kHasParts = kRowBlocks == 1, kHasUnits = kHasParts && std::is_same_v<T, f16>;
 
     using TileQ = SharedTile<T, kRowCount, kDimQk>;
     using TileK = SharedTile<T, kTileKeys, kDimQk>;
     using TileV = SharedTile<T, kTileKeys, kDimV>;
+    static constexpr int kPanel = TileK::kPanel;  // columns that lie together in a tile
+    using PanelQ = SharedTile<T, kRowCount, kPanel>;
+    using PanelK = SharedTile<T, kTileKeys, kPanel>;
     using TileO = ResultTile<M::kM, 64>;  // of a warp, at the end
     using Table = KeyTable<kTileKeys, kAhead + 2>;
 
@@ -141,40 +144,40 @@ struct Attention {
     // The host's kTarget is not the device's: `shape` is.
     static constexpr int64_t shared_bytes(const AttentionTile& shape, bool async_copy, int q_parts) {
         const int slots = async_copy ? shape.stages + 1 : 3;
-        int64_t bytes = int64_t{shape.stages} * shape.keys * (kDimQk + kDimV) * 2;
-        bytes = add_shared(bytes, int64_t{q_parts} * TileQ::kElements * 2, TileQ::kAlignment);
-        bytes = add_shared(bytes, int64_t{slots} * shape.keys * 24);
+        int64_t bytes = add_shared(0, int64_t{slots} * shape.keys * 24);
         bytes = add_shared(bytes, kRowCount * 12);
         bytes = add_shared(bytes, kWarps * kWarpRows * 8);
-        return add_shared(bytes, kWarps * 4);
+        bytes = add_shared(bytes, kWarps * 4);
+        bytes = add_shared(bytes, sizeof(AttentionItem));
+        bytes = add_shared(bytes, sizeof(Softmax));
+        bytes = add_shared(bytes, sizeof(KeyTiles<kTileKeys>));
+        bytes = add_shared(bytes, kWarps * int64_t{sizeof(Limits)});
+        bytes = add_shared(bytes, int64_t{shape.stages} * shape.keys * (kDimQk + kDimV) * 2, TileK::kAlignment);
+        return add_shared(bytes, int64_t{q_parts} * TileQ::kElements * 2, TileQ::kAlignment);
     }
 
-    struct SharedParts {
-        SharedArena arena;
-        Shared<T> ring, queries;
-        Table table;
-        Shared<float> units, slopes, phis;  // of rows
-        Shared<float> statistics;           // of each warp's rows: maximum, total
-        Shared<int32_t> fits;               // of each warp
+    // The keys that some of a warp's rows see, and those that all do: between them masks are needed.
+    struct Limits {
+        int32_t some_begin = 0, some_end = 0, all_begin = 0, all_end = 0, sink_end;
 
-        ADZE_DEVICE explicit SharedParts(int q_parts)
-            : ring(arena.template take<T>(kStages * (TileK::kElements + TileV::kElements), TileK::kAlignment)),
-              queries(arena.template take<T>(q_parts * TileQ::kElements, TileQ::kAlignment)),
-              table(Table::take(arena)),
-              units(arena.template take<float>(kRowCount)),
-              slopes(arena.template take<float>(kRowCount)),
-              phis(arena.template take<float>(kRowCount)),
-              statistics(arena.template take<float>(kWarps * kWarpRows * 2)),
-              fits(arena.template take<int32_t>(kWarps)) {}
-
-        ADZE_DEVICE TileK keys(int stage) const {
-            return {ring.slice(stage * (TileK::kElements + TileV::kElements), TileK::kElements)};
+        Limits() = default;
+        ADZE_DEVICE Limits(const AttentionShape& s, const AttentionItem& item, int first_row)
+            : sink_end(item.sink_end(s)) {
+            if (first_row >= item.rows) return;
+            const int32_t first = item.token(first_row);
+            const int32_t last =
+                item.token(first_row + kWarpRows < item.rows ? first_row + kWarpRows - 1 : item.rows - 1);
+            some_begin = item.seen_begin(s, first);
+            some_end = item.seen_end(s, last);
+            if (item.mask_begin >= 0) return;
+            all_begin = item.seen_begin(s, last);
+            all_end = item.seen_end(s, first);
         }
-        ADZE_DEVICE TileV values(int stage) const {
-            return {ring.slice(stage * (TileK::kElements + TileV::kElements) + TileK::kElements, TileV::kElements)};
+        ADZE_DEVICE bool none(int32_t key) const {
+            return key >= some_end || (key + kWarpKeys <= some_begin && key >= sink_end);
         }
-        ADZE_DEVICE TileQ query_part(int part) const {
-            return {queries.slice(part * TileQ::kElements, TileQ::kElements)};
+        ADZE_DEVICE bool all(int32_t key) const {
+            return key + kWarpKeys <= all_end && (key >= all_begin || key + kWarpKeys <= sink_end);
         }
     };
 
@@ -188,8 +191,41 @@ struct Attention {
         ADZE_DEVICE float multiplier() const { return unified ? score_factor() : 1.0f; }
         ADZE_DEVICE float scale() const { return unified ? kLog2E : score_factor() * kLog2E; }
         ADZE_DEVICE float exponent() const { return unified ? PhiBounds<T>::kExponent : kStableExponent; }
-        ADZE_DEVICE float unit() const { return unified ? exp2_of(-PhiBounds<T>::kExponent) : exp2_of(-kStableExponent); }
-        ADZE_DEVICE static constexpr float exp2_of(float n) { return n == -14.0f ? 0x1p-14f : n == -8.0f ? 0x1p-8f : 1.0f; }
+        ADZE_DEVICE float unit() const {
+            return unified ? exp2_of(-PhiBounds<T>::kExponent) : exp2_of(-kStableExponent);
+        }
+        ADZE_DEVICE static constexpr float exp2_of(float n) {
+            return n == -14.0f ? 0x1p-14f : n == -8.0f ? 0x1p-8f : 1.0f;
+        }
+    };
+
+    struct SharedParts {
+        SharedArena arena;
+        Table table = Table::take(arena);
+        Shared<float> units = arena.template take<float>(kRowCount), slopes = arena.template take<float>(kRowCount),
+                      phis = arena.template take<float>(kRowCount);                     // of rows
+        Shared<float> statistics = arena.template take<float>(kWarps * kWarpRows * 2);  // of each warp's rows
+        Shared<int32_t> fits = arena.template take<int32_t>(kWarps);
+        SharedStruct<AttentionItem> item = SharedStruct<AttentionItem>::take(arena);
+        SharedStruct<Softmax> softmax = SharedStruct<Softmax>::take(arena);
+        SharedStruct<KeyTiles<kTileKeys>> tiles = SharedStruct<KeyTiles<kTileKeys>>::take(arena);
+        SharedStruct<Limits> limits = SharedStruct<Limits>::take(arena, kWarps);
+        SharedArena before_ring = arena;
+        Shared<T> ring, queries;  // how many queries is known at run time: last
+
+        ADZE_DEVICE explicit SharedParts(int q_parts)
+            : ring(arena.template take<T>(kStages * (TileK::kElements + TileV::kElements), TileK::kAlignment)),
+              queries(arena.template take<T>(q_parts * TileQ::kElements, TileQ::kAlignment)) {}
+
+        ADZE_DEVICE TileK keys(int stage) const {
+            return {ring.slice(stage * (TileK::kElements + TileV::kElements), TileK::kElements)};
+        }
+        ADZE_DEVICE TileV values(int stage) const {
+            return {ring.slice(stage * (TileK::kElements + TileV::kElements) + TileK::kElements, TileV::kElements)};
+        }
+        ADZE_DEVICE TileQ query_part(int part) const {
+            return {queries.slice(part * TileQ::kElements, TileQ::kElements)};
+        }
     };
 
     // What a lane knows of its rows of a block of 16. The maximum is of scores before the factor; unified, of the lane's
@@ -204,62 +240,44 @@ struct Attention {
         C sums[kRowBlocks][kDimTiles];
     };
 
-    // The keys that some of a warp's rows see, and those that all do: between them masks are needed.
-    struct Limits {
-        int64_t some_begin = 0, some_end = 0, all_begin = 0, all_end = 0, sink_end;
-
-        ADZE_DEVICE Limits(const AttentionShape& s, const AttentionItem& item, int first_row)
-            : sink_end(item.sink_end(s)) {
-            if (first_row >= item.rows) return;
-            const int32_t first = item.token(first_row);
-            const int32_t last = item.token(first_row + kWarpRows < item.rows ? first_row + kWarpRows - 1 : item.rows - 1);
-            some_begin = item.seen_begin(s, first);
-            some_end = item.seen_end(s, last);
-            if (item.mask_begin >= 0) return;
-            all_begin = item.seen_begin(s, last);
-            all_end = item.seen_end(s, first);
-        }
-        ADZE_DEVICE bool none(int64_t key) const {
-            return key >= some_end || (key + kWarpKeys <= some_begin && key >= sink_end);
-        }
-        ADZE_DEVICE bool all(int64_t key) const {
-            return key + kWarpKeys <= all_end && (key >= all_begin || key + kWarpKeys <= sink_end);
-        }
-    };
-
     ADZE_DEVICE static void run(const Params& p) {
+        const SharedParts shared(p.q_parts);
         const Global<const int32_t> block_work(p.plan.block_work[p.height], p.blocks + 1);
-        const int32_t first = block_work.load(block_index().x), last = block_work.load(block_index().x + 1);
-        for (int32_t work = first; work < last; ++work) {
-            for (int row = 0; row < kTileRows[p.height]; row += kRowCount) {
+        for (int32_t work = block_work.load(block_index().x); work < block_work.load(block_index().x + 1); ++work) {
+            for (int row = 0; row < p.tile_rows; row += kRowCount) {
                 const AttentionItem item(p, work, row, kRowCount);
-                if (item.rows > 0) attend(p, item);
+                if (item.rows <= 0) break;
+                attend(p, item, shared);
+                sync_block();
             }
         }
         allow_next_kernel();
     }
 
 private:
-    ADZE_DEVICE static void attend(const Params& p, const AttentionItem& item) {
-        SharedParts shared(p.q_parts);
+    // What the loop over keys does not need is in shared memory meanwhile: registers are for sums.
+    ADZE_DEVICE static void attend(const Params& p, const AttentionItem& item, const SharedParts& shared) {
         load_queries(p, item, shared);
-        Softmax softmax;
-        softmax.unified = p.unified && item.kv_end - item.kv_begin <= PhiBounds<T>::kMaxKeys;
-        softmax.factor = p.shape.softmax_scale * head_scale(p.k, p.shape, item.head);
-        // A negative factor turns the maximum round, and 0 * -inf is no logit.
-        softmax.transforms = !(softmax.factor > 0.0f) || has_token_scales(p.k) || (kIsF16 && p.q_parts > 1) ||
-                             p.shape.logits_soft_cap > 0.0f || p.alibi_slopes.data != nullptr;
+        bool unified = p.unified && item.kv_end - item.kv_begin <= PhiBounds<T>::kMaxKeys;
+        if (thread_index() == 0) shared.item.store(item);
         while (true) {
+            if (thread_index() == 0) shared.softmax.store(choose_softmax(p, unified));
+            sync_block();
             State state;
-            pass(p, item, shared, softmax, state);
+            pass(p, shared, state);
+            const Softmax softmax = shared.softmax.load();
             publish(shared, softmax, state);
-            if (!softmax.unified || fits(p, item, shared, state)) {
-                write(p, item, shared, softmax, state);
-                break;
-            }
-            softmax.unified = false;
+            if (!softmax.unified || fits(p, shared, state)) return write(p, shared, softmax, state);
+            unified = false;
         }
-        sync_block();
+    }
+
+    ADZE_DEVICE static Softmax choose_softmax(const Params& p, bool unified) {
+        const float factor = p.shape.softmax_scale * head_scale(p.k, p.shape, static_cast<int>(block_index().y));
+        // A negative factor turns the maximum round, and 0 * -inf is no logit.
+        const bool transforms = !(factor > 0.0f) || has_token_scales(p.k) || (kIsF16 && p.q_parts > 1) ||
+                                p.shape.logits_soft_cap > 0.0f || p.alibi_slopes.data != nullptr;
+        return {unified, transforms, factor};
     }
 
     // ---- queries ----
@@ -308,7 +326,10 @@ private:
 
     ADZE_DEVICE static void store_parts(const float (&x)[kChunk], int count, const SharedParts& shared, int row,
                                         int column) {
-        if (!kHasParts || count == 1) return shared.query_part(0).store_chunk(row, column, from_floats<T, kChunk>(x));
+        if (count == 1) {
+            shared.query_part(0).store_chunk(row, column, from_floats<T, kChunk>(x));
+            return;
+        }
         float parts[3][kChunk];
 #pragma unroll
         for (int i = 0; i < kChunk; ++i) {
@@ -339,7 +360,7 @@ private:
             const bool aligned = memory.aligned(16, cache.page_stride) && memory.aligned(16, cache.token_stride) &&
                                  memory.aligned(16, cache.head_stride);
             if (aligned) {
-#pragma unroll
+#pragma unroll(kTarget.async_copy ? 4 : kLoads)
                 for (int i = 0; i < kLoads; ++i) {
                     const int row = row_of(i), column = column_of(i);
                     if (!takes_part(i, head_dim)) continue;
@@ -379,8 +400,12 @@ private:
         }
 
     private:
-        ADZE_DEVICE static int row_of(int i) { return (thread_index() + i * kThreads) / kChunks; }
-        ADZE_DEVICE static int column_of(int i) { return (thread_index() + i * kThreads) % kChunks * kChunk; }
+        ADZE_DEVICE static int row_of(int i) {
+            return (thread_index() + i * kThreads) / kChunks;
+        }
+        ADZE_DEVICE static int column_of(int i) {
+            return (thread_index() + i * kThreads) % kChunks * kChunk;
+        }
         ADZE_DEVICE static bool takes_part(int i, int head_dim) {
             const bool exists = kCount % kThreads == 0 || thread_index() + i * kThreads < kCount;
             return exists && column_of(i) < head_dim;
@@ -410,43 +435,47 @@ private:
         }
     };
 
-    ADZE_DEVICE static constexpr int wrapped(int i, int count) { return i >= count ? i - count : i; }
+    ADZE_DEVICE static constexpr int wrapped(int i, int count) {
+        return i >= count ? i - count : i;
+    }
 
     // All keys of the piece, tile after tile.
-    ADZE_DEVICE static void pass(const Params& p, const AttentionItem& item, const SharedParts& shared,
-                                 const Softmax& softmax, State& state) {
+    ADZE_DEVICE static void pass(const Params& p, const SharedParts& shared, State& state) {
+        const AttentionItem item = shared.item.load();
         const int first_row = kKeyWarps > 1 ? 0 : warp_index() * kWarpRows;
         const int first_key = kKeyWarps > 1 ? warp_index() * kWarpKeys : 0;
         start_rows(item, first_row, state);
-        const KeyTiles tiles(p.shape, item, kTileKeys);
-        const Limits limits(p.shape, item, first_row);
-        KeyCursor cursor(tiles, p.shape.page_size);
+        const KeyTiles<kTileKeys> all(p.shape, item);
+        const int count = all.count;
+        if (thread_index() == 0) shared.tiles.store(all);
+        if (lane_index() == 0) shared.limits.store(Limits(p.shape, item, first_row), warp_index());
         KeyPlace place[kAhead + 1];
 #pragma unroll
-        for (int i = 0; i <= kAhead; ++i) place[i] = cursor.next(p, item, tiles);
+        for (int i = 0; i <= kAhead; ++i) place[i] = find_key(p, all, i);
 #pragma unroll
-        for (int i = 0; i <= kAhead; ++i) shared.table.store(p, item.head, i, place[i]);
-        KeyPlace next = cursor.next(p, item, tiles);
+        for (int i = 0; i <= kAhead; ++i) shared.table.store(p, i, place[i]);
+        KeyPlace next = find_key(p, all, kAhead + 1);
         sync_block();
         Pipeline pipeline;
 #pragma unroll
         for (int i = 0; i < kAhead; ++i) {
-            if (i < tiles.count) pipeline.load(p, shared, i, i % kStages);
+            if (i < count) pipeline.load(p, shared, i, i % kStages);
             commit_copies();
         }
         constexpr int kTableSlots = kAhead + 2;
         int slot = 0, stage = 0;
-        for (int tile = 0; tile < tiles.count; ++tile) {
+        for (int tile = 0; tile < count; ++tile) {
             pipeline.wait(p, shared);
-            if (tile + kAhead < tiles.count)
+            if (tile + kAhead < count)
                 pipeline.load(p, shared, wrapped(slot + kAhead, kTableSlots), wrapped(stage + kStages - 1, kStages));
             commit_copies();
-            shared.table.store(p, item.head, wrapped(slot + kAhead + 1, kTableSlots), next);
-            next = cursor.next(p, item, tiles);
-            const int64_t key = tiles.position(tile) + first_key;
+            shared.table.store(p, wrapped(slot + kAhead + 1, kTableSlots), next);
+            const auto tiles = shared.tiles.load();
+            next = find_key(p, tiles, tile + kAhead + 2);
+            const int32_t key = tiles.position(tile) + first_key;
+            const Limits limits = shared.limits.load(warp_index());
             if (!limits.none(key)) {
-                multiply(p, item, shared, softmax, limits.all(key), key, first_row, first_key, stage, slot * kTileKeys,
-                         state);
+                multiply(p, shared, limits.all(key), key, first_row, first_key, stage, slot * kTileKeys, state);
             }
             slot = wrapped(slot + 1, kTableSlots);
             stage = wrapped(stage + 1, kStages);
@@ -474,21 +503,20 @@ private:
 
     // A warp's rows and the keys from `key` on, which begin at `first_key` of the tile; `entry`: the tile's first in the
     // table.
-    ADZE_DEVICE static void multiply(const Params& p, const AttentionItem& item, const SharedParts& shared,
-                                     const Softmax& softmax, bool sees_all, int64_t key, int first_row, int first_key,
-                                     int stage, int entry, State& state) {
+    ADZE_DEVICE static void multiply(const Params& p, const SharedParts& shared, bool sees_all, int32_t key,
+                                     int first_row, int first_key, int stage, int entry, State& state) {
         C scores[kRowBlocks][kKeyTiles];
         multiply_keys(p, shared, shared.keys(stage), first_row, first_key, scores);
+        const Softmax softmax = shared.softmax.load();
         bool sees[kRowBlocks][kSlots];
 #pragma unroll
         for (int r = 0; r < kRowBlocks; ++r) {
             Rows& rows = state.rows[r];
             const int block_row = first_row + r * M::kM;
-            if (softmax.transforms)
-                make_logits(p, item, shared, softmax, key, block_row, entry + first_key, rows, scores[r]);
+            if (softmax.transforms) make_logits(p, shared, softmax, key, block_row, entry + first_key, rows, scores[r]);
 #pragma unroll
             for (int s = 0; s < kSlots; ++s) sees[r][s] = true;
-            if (!sees_all) hide_keys(p, item, key, rows, scores[r], sees[r]);
+            if (!sees_all) hide_keys(p, shared.item.load(), key, rows, scores[r], sees[r]);
             if (!softmax.unified) raise_maximum(softmax, scores[r], rows, state.sums[r]);
             weigh(softmax, shared, block_row, scores[r], rows);
             if (has_token_scales(p.v)) apply_value_scales(shared, entry + first_key, scores[r], rows, state.sums[r]);
@@ -496,20 +524,30 @@ private:
         multiply_values(p, shared.values(stage), first_key, sees_all, sees, scores, state.sums);
     }
 
+    template <class Panel, class Tile>
+    ADZE_DEVICE static Panel panel_of(const Tile& tile, int column) {
+        return {tile.data.slice(column * Tile::kRows, Panel::kElements)};
+    }
+
     ADZE_DEVICE static void multiply_keys(const Params& p, const SharedParts& shared, const TileK& keys, int first_row,
                                           int first_key, C (&scores)[kRowBlocks][kKeyTiles]) {
-        const TileQ q = shared.query_part(0);
+        // Panel after panel: unrolled over all of them, each place in the queries would have an address of its own.
+#pragma unroll 1
+        for (int column = 0; column < p.shape.head_dim_qk; column += kPanel) {
+            const PanelQ q = panel_of<PanelQ>(shared.query_part(0), column);
+            const PanelK k = panel_of<PanelK>(keys, column);
 #pragma unroll
-        for (int step = 0; step < kDimSteps; ++step) {
-            if (step * M::kK >= p.shape.head_dim_qk) continue;
-            typename M::A a[kRowBlocks];
+            for (int step = 0; step < kPanel; step += M::kK) {
+                if (column + step >= p.shape.head_dim_qk) continue;
+                typename M::A a[kRowBlocks];
 #pragma unroll
-            for (int r = 0; r < kRowBlocks; ++r) a[r] = load_a<M>(q, first_row + r * M::kM, step * M::kK);
+                for (int r = 0; r < kRowBlocks; ++r) a[r] = load_a<M>(q, first_row + r * M::kM, step);
 #pragma unroll
-            for (int n = 0; n < kKeyTiles; ++n) {
-                const auto b = load_b<M>(keys, first_key + n * M::kN, step * M::kK);
+                for (int n = 0; n < kKeyTiles; ++n) {
+                    const auto b = load_b<M>(k, first_key + n * M::kN, step);
 #pragma unroll
-                for (int r = 0; r < kRowBlocks; ++r) mma<M>(scores[r][n], a[r], b);
+                    for (int r = 0; r < kRowBlocks; ++r) mma<M>(scores[r][n], a[r], b);
+                }
             }
         }
         if constexpr (kHasParts) {
@@ -543,11 +581,11 @@ private:
     }
 
     // Sums of products to logits, where that is more than a positive factor.
-    ADZE_DEVICE static void make_logits(const Params& p, const AttentionItem& item, const SharedParts& shared,
-                                        const Softmax& softmax, int64_t key, int block_row, int entry, const Rows& rows,
-                                        C (&scores)[kKeyTiles]) {
+    ADZE_DEVICE static void make_logits(const Params& p, const SharedParts& shared, const Softmax& softmax, int32_t key,
+                                        int block_row, int entry, const Rows& rows, C (&scores)[kKeyTiles]) {
         const bool token_scales = has_token_scales(p.k);
-        const float cap = p.shape.logits_soft_cap;
+        const int32_t past = shared.item.load().past;
+        const float cap = p.shape.logits_soft_cap, per_cap = divide(1.0f, cap);
 #pragma unroll
         for (int n = 0; n < kKeyTiles; ++n) {
 #pragma unroll
@@ -557,15 +595,15 @@ private:
                 if constexpr (kIsF16) score *= shared.units.load(row);
                 if (token_scales) score *= shared.table.k_scale.load(entry + at);
                 score *= softmax.factor;
-                if (cap > 0.0f) score = cap * tanh_f32(divide(score, cap));
+                if (cap > 0.0f) score = cap * tanh_of(score * per_cap);
                 if (p.alibi_slopes.data != nullptr)
-                    score += shared.slopes.load(row) * static_cast<float>(key + at - item.past - rows.token[s]);
+                    score += shared.slopes.load(row) * static_cast<float>(key + at - past - rows.token[s]);
             }
         }
     }
 
     // -inf where a row does not see the key; whether it sees any.
-    ADZE_DEVICE static void hide_keys(const Params& p, const AttentionItem& item, int64_t key, const Rows& rows,
+    ADZE_DEVICE static void hide_keys(const Params& p, const AttentionItem& item, int32_t key, const Rows& rows,
                                       C (&scores)[kKeyTiles], bool (&sees)[kSlots]) {
         KeyBits seen[kSlots];
 #pragma unroll
@@ -584,19 +622,19 @@ private:
     }
 
     // Bit i: whether the query sees key + i.
-    ADZE_DEVICE static KeyBits seen_keys(const Params& p, const AttentionItem& item, int64_t key, int32_t token) {
+    ADZE_DEVICE static KeyBits seen_keys(const Params& p, const AttentionItem& item, int32_t key, int32_t token) {
         const KeyBits hidden = below(item.seen_begin(p.shape, token) - key) & ~below(item.sink_end(p.shape) - key);
         KeyBits seen = below(item.seen_end(p.shape, token) - key) & ~hidden;
         if (item.mask_begin >= 0 && seen != 0) seen &= mask_bits(p, item, key, token);
         return seen;
     }
-    ADZE_DEVICE static KeyBits below(int64_t count) {
+    ADZE_DEVICE static KeyBits below(int32_t count) {
         constexpr KeyBits kAll = ~KeyBits{0} >> (sizeof(KeyBits) * 8 - kWarpKeys);
         return count <= 0 ? 0 : count >= kWarpKeys ? kAll : (KeyBits{1} << count) - 1;
     }
-    ADZE_DEVICE static KeyBits mask_bits(const Params& p, const AttentionItem& item, int64_t key, int32_t token) {
+    ADZE_DEVICE static KeyBits mask_bits(const Params& p, const AttentionItem& item, int32_t key, int32_t token) {
         const Global<const int32_t> words(p.mask);
-        const int64_t row_words = (item.kv_len + 31) / 32, word = key / 32;
+        const int64_t row_words = (int64_t{item.kv_len} + 31) / 32, word = key / 32;
         const int64_t index = item.mask_begin + token * row_words + word;
         KeyBits bits = static_cast<uint32_t>(words.load(index)) >> (key % 32);
         if constexpr (kWarpKeys == 64) {
@@ -648,7 +686,9 @@ private:
     }
 
     // No finite score yet: exp(-inf - -inf) would be NaN, exp(-inf - 0) is the 0 that is meant.
-    ADZE_DEVICE static float shift_of(float maximum) { return maximum == -infinity() ? 0.0f : maximum; }
+    ADZE_DEVICE static float shift_of(float maximum) {
+        return maximum == -infinity() ? 0.0f : maximum;
+    }
 
     // Scores to weights; the rows' totals follow. The difference comes first, so that the largest weight is exactly 1.
     ADZE_DEVICE static void weigh(const Softmax& softmax, const SharedParts& shared, int block_row,
@@ -679,8 +719,8 @@ private:
         for (int s = 0; s < kSlots; ++s) rows.total[s] += total[s];
     }
 
-    ADZE_DEVICE static void apply_value_scales(const SharedParts& shared, int entry, C (&weights)[kKeyTiles], Rows& rows,
-                                               C (&sums)[kDimTiles]) {
+    ADZE_DEVICE static void apply_value_scales(const SharedParts& shared, int entry, C (&weights)[kKeyTiles],
+                                               Rows& rows, C (&sums)[kDimTiles]) {
 #pragma unroll
         for (int n = 0; n < kKeyTiles; ++n) {
 #pragma unroll
@@ -690,7 +730,7 @@ private:
                     weights[n].value[i] *= shared.table.v_scale.load(entry + n * M::kN + C::column(i));
             }
         }
-        if constexpr (kIsF16) rescale_weights(weights, rows, sums);
+        if constexpr (kHasUnits) rescale_weights(weights, rows, sums);
     }
 
     // f16: brings a row's largest weight so far to at most 2^14, by a power of two that only grows.
@@ -808,16 +848,16 @@ private:
             for (int i = 0; i < C::kCount; ++i) {
                 if (C::column(i) != 0) continue;
                 const int row = warp_index() * kWarpRows + r * M::kM + C::row(i), s = C::slot(i);
-                shared.statistics.template store_vec<2>(
-                    row * 2, {rows.maximum[s] * softmax.score_factor(), rows.total[s]});
+                shared.statistics.template store_vec<2>(row * 2,
+                                                        {rows.maximum[s] * softmax.score_factor(), rows.total[s]});
             }
         }
         sync_block();
     }
 
     // Whether phi did for all rows of the block; if so it becomes their maximum.
-    ADZE_DEVICE static bool fits(const Params& p, const AttentionItem& item, const SharedParts& shared,
-                                 const State& state) {
+    ADZE_DEVICE static bool fits(const Params& p, const SharedParts& shared, const State& state) {
+        const int rows = shared.item.load().rows;
         bool good = true;
 #pragma unroll
         for (int r = 0; r < kRowBlocks; ++r) {
@@ -827,7 +867,7 @@ private:
                 for (int i = 0; i < C::kCount; ++i) good = good && is_finite(state.sums[r][n].value[i]);
             }
         }
-        for (int row = thread_index(); row < item.rows; row += kThreads) {
+        for (int row = thread_index(); row < rows; row += kThreads) {
             float largest = -infinity();
 #pragma unroll
             for (int k = 0; k < kKeyWarps; ++k)
@@ -846,10 +886,10 @@ private:
 
     // Results, or partial results, by way of shared memory, where the tiles were: 16 rows of each warp at a time, in
     // blocks of 64 columns. Warps that shared the rows are merged on the way.
-    ADZE_DEVICE static void write(const Params& p, const AttentionItem& item, const SharedParts& shared,
-                                  const Softmax& softmax, State& state) {
-        SharedArena again;
-        const Shared<float> all = again.template take<float>(kWarps * TileO::kElements);
+    ADZE_DEVICE static void write(const Params& p, const SharedParts& shared, const Softmax& softmax, State& state) {
+        const AttentionItem item = shared.item.load();
+        SharedArena arena = shared.before_ring;
+        const Shared<float> all = arena.template take<float>(kWarps * TileO::kElements, TileK::kAlignment);
         const TileO tile{all.slice(warp_index() * TileO::kElements, TileO::kElements)};
         const float scale = softmax.unit() * (has_token_scales(p.v) ? 1.0f : head_scale(p.v, p.shape, item.head));
         constexpr int kTilesAtATime = TileO::kColumns / M::kN;
@@ -859,7 +899,7 @@ private:
             float unit[kSlots];
 #pragma unroll
             for (int s = 0; s < kSlots; ++s)
-                unit[s] = kIsF16 && has_token_scales(p.v) ? scale * state.rows[r].value_unit[s] : scale;
+                unit[s] = kHasUnits && has_token_scales(p.v) ? scale * state.rows[r].value_unit[s] : scale;
             rescale_sums(unit, state.sums[r]);
 #pragma unroll
             for (int n = 0; n < kDimTiles; n += kTilesAtATime) {
@@ -868,7 +908,8 @@ private:
 #pragma unroll
                 for (int i = 0; i < kTilesAtATime; ++i) store_c<M>(tile, 0, i * M::kN, state.sums[r][n + i]);
                 sync_sharing();
-                write_columns(p, item, shared, softmax, first_row + r * M::kM, n * M::kN, kKeyWarps > 1 ? all : tile.data);
+                write_columns(p, item, shared, softmax, first_row + r * M::kM, n * M::kN,
+                              kKeyWarps > 1 ? all : tile.data);
             }
         }
     }
@@ -883,7 +924,8 @@ private:
     }
 
     ADZE_DEVICE static void write_columns(const Params& p, const AttentionItem& item, const SharedParts& shared,
-                                          const Softmax& softmax, int first_row, int column, const Shared<float>& tiles) {
+                                          const Softmax& softmax, int first_row, int column,
+                                          const Shared<float>& tiles) {
         constexpr int kStep = 4, kSteps = TileO::kColumns / kStep;
         constexpr int kSharing = kKeyWarps * kWarpSize;
 #pragma unroll 1
@@ -902,8 +944,8 @@ private:
                 if (of_warp[k].total == 0.0f) continue;
                 const float weight = of_warp[k].weight(all.maximum);
                 all.total = fma(weight, of_warp[k].total, all.total);
-                const auto part = tiles.template load_vec<kStep>(k * TileO::kElements +
-                                                                 TileO::index(i / kSteps, at - column));
+                const auto part =
+                    tiles.template load_vec<kStep>(k * TileO::kElements + TileO::index(i / kSteps, at - column));
 #pragma unroll
                 for (int j = 0; j < kStep; ++j) x[j] = fma(weight, part[j], x[j]);
             }

@@ -36,7 +36,7 @@ ADZE_HOST_DEVICE constexpr AttentionTile attention_tile(Arch arch, int dim_qk, i
     } else {
         tile.row_warps = wide ? 8 : 4;
         tile.row_blocks = wide ? 1 : 2;
-        tile.keys = dim_v > 64 ? 32 : 64;
+        tile.keys = 32;
     }
     if (arch == Arch::kGfx90a) return tile;  // the next tile is in registers
     const int64_t stage_bytes = int64_t{tile.keys} * (dim_qk + dim_v) * element_bytes;

@@ -19,6 +19,17 @@ std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
     return out;
 }
 
+namespace {
+
+bool is_gpu(const adze_context* context) {
+    adze_device_info info{};
+    info.struct_size = sizeof info;
+    ADZE_EXPECT_OK(adze_context_info(context, &info));
+    return info.backend != ADZE_BACKEND_CPU;
+}
+
+}  // namespace
+
 bool supports(adze_context* context, const AttentionCase& c) {
     const Stream stream = make_stream(context);
     adze_attention_plan* raw = nullptr;
@@ -211,6 +222,7 @@ AttentionCall::AttentionCall(adze_context* context, adze_stream* stream, const A
     k = Cache(c, c.shape.dim_qk, num_pages, random);
     v = Cache(c, c.shape.dim_v, num_pages, random);
     k.flushes = v.flushes = flushes_subnormals(context);
+    if (is_gpu(context) && c.o_dtype != ADZE_DTYPE_F32) weight_bits = oracle::format_of(c.kv_dtype).fraction_bits;
     for (int s = 0; s < paging.sequences(); ++s) {
         for (int64_t t = 0; t < paging.kv_len(s); ++t) {
             const auto [page, slot] = paging.find(s, t);
@@ -294,7 +306,7 @@ void AttentionCall::run(adze_stream* stream) {
 template <class Real>
 oracle::AttentionResult AttentionCall::expected() const {
     return oracle::attention<Real>(paging, c.shape, q.values(), k.reader(), v.reader(),
-                                   {alibi_slopes.values(), sinks.values()});
+                                   {alibi_slopes.values(), sinks.values()}, weight_bits);
 }
 
 void AttentionCall::expect_close() const {

@@ -118,6 +118,8 @@ struct AttentionCall {
     Cache k, v;
     Plan plan;
     Workspace workspace;
+    /// Fraction bits of the format that the backend rounds weights to, the cache's on GPUs where o has 16 bits; 0: of none.
+    int weight_bits = 0;
 
 private:
     template <class Real>

@@ -6,7 +6,10 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <type_traits>
 #include <vector>
+
+#include "oracle/number.h"
 
 namespace oracle {
 
@@ -104,9 +107,13 @@ Logit<Real> logit(const AttentionShape& shape, const double* q, const Real* k, d
     return out;
 }
 
+/// weight_bits: fraction bits of the format that the algorithm on trial rounds a softmax's weights to before it multiplies
+/// them with values, while their sum takes them as they are; 0: none. Each product p v then errs by 2^-(weight_bits + 1) of
+/// itself, so o by as much of sum |p v| / sum p; the plain algorithm does it too.
 template <class Real>
 AttentionResult attention(const Paging& batch, const AttentionShape& shape, const std::vector<double>& q,
-                          const CacheElement& k_cache, const CacheElement& v_cache, const AttentionHeads& heads = {}) {
+                          const CacheElement& k_cache, const CacheElement& v_cache, const AttentionHeads& heads = {},
+                          int weight_bits = 0) {
     constexpr Real kMinusInfinity = -std::numeric_limits<Real>::infinity();
     const int group = shape.q_heads / shape.kv_heads;
     AttentionResult out(batch.tokens(), shape.q_heads, shape.dim_v);
@@ -144,6 +151,10 @@ AttentionResult attention(const Paging& batch, const AttentionShape& shape, cons
                     Real sum = std::exp(sink - largest);
                     for (Real& value : p) sum += value = std::exp(value - largest);
                     out.lse[at] = largest + std::log(sum);
+                    if (weight_bits > 0 && !std::is_same_v<Real, double>) {
+                        for (Real& value : p) value = static_cast<Real>(round_to(value, {8, weight_bits}));
+                    }
+                    const double weight_error = weight_bits > 0 ? std::ldexp(1.0, -weight_bits - 1) : 0;
                     // A relative error of every p, and of the sums over them.
                     const double loss = 2 * std::expm1(logit_error) + kRoundoff * double(keys.size() + 32);
                     out.lse_error[at] = loss + 2 * kRoundoff * std::fabs(double(largest));
@@ -157,7 +168,7 @@ AttentionResult attention(const Paging& batch, const AttentionShape& shape, cons
                         }
                         out.o[at * shape.dim_v + e] = value / sum;
                         out.o_error[at * shape.dim_v + e] =
-                            loss * magnitude / double(sum) + double(keys.size()) * 0x1p-149;
+                            (loss + weight_error) * magnitude / double(sum) + double(keys.size()) * 0x1p-149;
                     }
                 }
             }
