@@ -44,8 +44,9 @@ struct AttentionSplit {
 constexpr int64_t kKeyUnit = 128;
 // What a piece costs besides its keys, in units of keys: queries, results, the first keys' way. An estimate.
 constexpr int64_t kPieceCost = 2;
-// A share begins and ends up to this part of it early or late, if that saves a split. So of even shares no block has more
-// than (1 + 2 / kSlackPart) of one, and the cost of a piece for what an earlier block began.
+// A share begins and ends up to this part of it early or late, if that saves a split. So no block has more than
+// (1 + 2 / kSlackPart) of a share, and the cost of a piece for going on with what an earlier block began. Of fixed splits,
+// no block has more than a share and a piece.
 constexpr int64_t kSlackPart = 16;
 
 struct AttentionSchedule {

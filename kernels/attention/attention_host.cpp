@@ -74,7 +74,24 @@ public:
     }
 
 private:
-    static int64_t cost(const Tile& tile) { return kPieceCost + tile.units; }
+    // Even splits make most tiles one piece; who goes on with another's pays for that himself.
+    int64_t cost(const Tile& tile) const {
+        int64_t pieces = fixed_units_ > 0 ? 0 : 1;
+        if (fixed_units_ > 0) for_each_fixed_piece(tile, [&](int64_t, int64_t) { ++pieces; });
+        return kPieceCost * pieces + tile.units;
+    }
+
+    // Up to every multiple of the fixed length in the sequence.
+    template <class Visit>
+    void for_each_fixed_piece(const Tile& tile, const Visit& visit) const {
+        int64_t begin = 0;
+        do {
+            const int64_t border = tile.units == 0 ? 0 : (tile.unit(begin) / fixed_units_ + 1) * fixed_units_;
+            const int64_t end = tile.units_below(border);
+            visit(begin, end);
+            begin = end;
+        } while (begin < tile.units);
+    }
 
     template <class Visit>
     void for_each_tile(const Visit& visit) const {
@@ -115,16 +132,12 @@ private:
 
     void deal_fixed(const Tile& tile) {
         const size_t first = schedule_.work.size();
-        int64_t dealt = 0;
-        do {
-            const int64_t border = (tile.unit(dealt) / fixed_units_ + 1) * fixed_units_;
-            const int64_t end = tile.units_below(border);
-            const int64_t piece = kPieceCost + end - dealt;
+        for_each_fixed_piece(tile, [&](int64_t begin, int64_t end) {
+            const int64_t piece = kPieceCost + end - begin;
             while (!is_last_block() && position_ + piece / 2 >= share_end()) next_block();
-            add_piece(tile, dealt, end);
+            add_piece(tile, begin, end);
             position_ += piece;
-            dealt = end;
-        } while (dealt < tile.units);
+        });
         finish_tile(tile, first);
     }
 
