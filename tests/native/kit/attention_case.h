@@ -118,6 +118,7 @@ struct AttentionCall {
     Cache k, v;
     Plan plan;
     Workspace workspace;
+    float phi_below = 0, phi_above = 0;
 
 private:
     template <class Real>
