@@ -88,7 +88,6 @@ protected:
         return out;
     }
 
-public:
     int32_t launches() const {
         adze_sim_launch out{};
         out.struct_size = sizeof out;

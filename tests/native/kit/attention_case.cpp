@@ -286,8 +286,8 @@ adze_attention_desc AttentionCall::desc() const {
             alibi_slopes.view(),
             sinks.view(),
             phi.view(),
-            0,
-            0};
+            phi_below,
+            phi_above};
 }
 
 void AttentionCall::run(adze_stream* stream) {
