@@ -1,8 +1,9 @@
-// A plug-in for what only GPUs have: native streams that their owners put into capture (owned_plugin.h), and memory whose
-// release the device complains about (on device 1).
+// A plug-in for what only GPUs have: native streams that their owners put into capture and that run behind the host
+// (owned_plugin.h), indices that the host must fetch, and memory whose release the device complains about (on device 1).
 #include "owned_plugin.h"
 
 #include <cstdlib>
+#include <cstring>
 
 #include "runtime/backend.h"
 
@@ -16,6 +17,32 @@ int contexts[2];  // their addresses are the devices'
 
 OwnedStream& of(DeviceStream* stream) {
     return *reinterpret_cast<OwnedStream*>(stream);
+}
+
+struct Event {
+    OwnedStream* stream = nullptr;  // NULL: never recorded
+    int calls = 0;                  // of the stream, before
+};
+Event& of(adze::DeviceEvent* event) {
+    return *reinterpret_cast<Event*>(event);
+}
+
+void event_synchronize(adze::DeviceEvent* event) {
+    const auto [stream, calls] = of(event);
+    if (stream == nullptr || calls <= stream->done) return;
+    ++stream->waits;
+    stream->done = calls;
+}
+
+void write(DeviceStream* stream, void*, const void* source, uint64_t) {
+    if (of(stream).fails) host->fail(ADZE_ERROR_DEVICE, "nothing can be written");
+    ++of(stream).calls;
+    of(stream).source = source;
+}
+
+void read(DeviceStream* stream, void* to, const void* from, uint64_t bytes) {
+    ++of(stream).reads;
+    std::memcpy(to, from, bytes);
 }
 
 void release(DeviceContext* context, void* data) {
@@ -38,7 +65,10 @@ constexpr adze::BackendTable make_table() {
     table.context_destroy = [](DeviceContext*) {};
     table.allocate = [](DeviceContext*, uint64_t bytes) { return std::aligned_alloc(256, (bytes + 255) / 256 * 256); };
     table.release = release;
-    table.write = [](DeviceStream* stream, void*, const void*, uint64_t) { ++of(stream).calls; };
+    table.allocate_host = [](DeviceContext*, uint64_t bytes) { return std::malloc(bytes); };
+    table.release_host = [](DeviceContext*, void* data) { std::free(data); };
+    table.write = write;
+    table.read = read;
     table.stream_create = [](DeviceContext*, void* native) {
         return reinterpret_cast<DeviceStream*>(native != nullptr ? native : new OwnedStream{});
     };
@@ -52,6 +82,12 @@ constexpr adze::BackendTable make_table() {
     };
     table.graph_launch = [](adze::DeviceGraph*, DeviceStream* stream) { ++of(stream).calls; };
     table.graph_destroy = [](adze::DeviceGraph*) {};
+    table.event_create = [](DeviceContext*) { return reinterpret_cast<adze::DeviceEvent*>(new Event); };
+    table.event_destroy = [](adze::DeviceEvent* event) { delete &of(event); };
+    table.event_record = [](adze::DeviceEvent* event, DeviceStream* stream) {
+        of(event) = {&of(stream), of(stream).calls};
+    };
+    table.event_synchronize = event_synchronize;
     table.device_plans = true;
     table.weight_bytes = [](const DeviceContext*, adze_dtype, int64_t, int64_t) { return uint64_t{256}; };
     table.attention_workspace = [](const DeviceContext*, const adze::AttentionShape&) { return uint64_t{0}; };
