@@ -45,7 +45,31 @@ void read(DeviceStream* stream, void* to, const void* from, uint64_t bytes) {
     std::memcpy(to, from, bytes);
 }
 
+OwnedRange ranges[4];  // of a granule each; their state stays to be looked at
+int waits;
+
+void* reserve(DeviceContext*, uint64_t bytes) {
+    for (OwnedRange& range : ranges) {
+        if (range.reserved || bytes != sizeof range) continue;
+        range = {true, 0, 0};
+        return &range;
+    }
+    host->fail(ADZE_ERROR_OUT_OF_MEMORY, "there is one more");
+}
+
+void change(void* data, int granules) {
+    auto& range = *static_cast<OwnedRange*>(data);
+    range.granules += granules;
+    range.waits = waits;
+}
+
+void stream_synchronize(DeviceStream* stream) {
+    ++of(stream).calls;
+    ++waits;
+}
+
 void release(DeviceContext* context, void* data) {
+    ++waits;
     std::free(data);
     if (reinterpret_cast<int*>(context) == &contexts[1]) host->fail(ADZE_ERROR_DEVICE, "an earlier kernel failed");
 }
@@ -65,6 +89,11 @@ constexpr adze::BackendTable make_table() {
     table.context_destroy = [](DeviceContext*) {};
     table.allocate = [](DeviceContext*, uint64_t bytes) { return std::aligned_alloc(256, (bytes + 255) / 256 * 256); };
     table.release = release;
+    table.granularity = [](DeviceContext*) { return uint64_t{OwnedRange::kGranule}; };
+    table.reserve = reserve;
+    table.unreserve = [](DeviceContext*, void* data, uint64_t) { static_cast<OwnedRange*>(data)->reserved = false; };
+    table.map = [](DeviceContext*, void* data, uint64_t) { change(data, 1); };
+    table.unmap = [](DeviceContext*, void* data, uint64_t) { change(data, -1); };
     table.allocate_host = [](DeviceContext*, uint64_t bytes) { return std::malloc(bytes); };
     table.release_host = [](DeviceContext*, void* data) { std::free(data); };
     table.write = write;
@@ -73,7 +102,7 @@ constexpr adze::BackendTable make_table() {
         return reinterpret_cast<DeviceStream*>(native != nullptr ? native : new OwnedStream{});
     };
     table.stream_destroy = [](DeviceStream*) {};
-    table.stream_synchronize = [](DeviceStream* stream) { ++of(stream).calls; };
+    table.stream_synchronize = stream_synchronize;
     table.is_capturing = [](DeviceStream* stream) { return of(stream).capturing; };
     table.begin_capture = [](DeviceStream* stream) { of(stream).capturing = true; };
     table.end_capture = [](DeviceStream* stream) {

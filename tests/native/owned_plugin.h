@@ -1,4 +1,4 @@
-// What the plug-in of owned_plugin.cpp takes for a native stream.
+// What the plug-in of owned_plugin.cpp takes for a native stream, and what lies at a reserved buffer's address.
 #pragma once
 
 struct OwnedStream {
@@ -9,4 +9,11 @@ struct OwnedStream {
     int reads;           // device to host
     bool fails;          // whatever is written
     const void* source;  // of the last write
+};
+
+struct OwnedRange {
+    static constexpr int kGranule = 4096;  // bytes
+    alignas(kGranule) bool reserved;
+    int granules;  // that have memory
+    int waits;     // of the host, for the device, before the last of them came or went
 };

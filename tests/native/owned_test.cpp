@@ -1,4 +1,6 @@
 // Streams whose owner captures, and devices that complain when memory goes: on the device of owned_plugin.cpp.
+#include <cstring>
+
 #include "kit/machine.h"
 #include "kit/refusal.h"
 #include "owned_plugin.h"
@@ -67,6 +69,8 @@ protected:
         desc.k_cache = desc.v_cache = {memory, 1, 1024, 64, 64, nullptr, 0, 0, 0, ADZE_DTYPE_F32, 0};
         return adze_kv_append_run(stream, &desc);
     }
+
+    void put(int index, int32_t value) { std::memcpy(&memory[index], &value, sizeof value); }
 
     OwnedStream native{};
     kit::Stream stream;
@@ -155,8 +159,32 @@ TEST_F(OwnedStreams, AnUpdateThatFailsLeavesAnEmptyBatch) {
     EXPECT_TRUE(invalid(attend(0, 0), "adze_attention_run", "q.rows", "0"));
 }
 
+TEST_F(OwnedStreams, MemoryGoesOnlyAfterAWait) {
+    adze_buffer* buffer = nullptr;
+    ADZE_ASSERT_OK(adze_buffer_reserve(context, 100, &buffer));
+    const auto& memory = *static_cast<const OwnedRange*>(adze_buffer_data(buffer));
+    ADZE_EXPECT_OK(adze_buffer_map(buffer, 0, 100));
+    EXPECT_EQ(memory.granules, 1);
+    int waits = memory.waits;
+    const int calls = native.calls;
+    ADZE_EXPECT_OK(adze_buffer_unmap(buffer, 0, 100, stream));
+    EXPECT_EQ(memory.granules, 0);
+    EXPECT_EQ(memory.waits, waits + 1);
+    EXPECT_EQ(native.calls, calls + 1) << "the stream's";
+    native.capturing = true;
+    ADZE_EXPECT_OK(adze_buffer_map(buffer, 0, 100));
+    EXPECT_TRUE(
+        refused(adze_buffer_unmap(buffer, 0, 100, stream), ADZE_ERROR_INVALID_STATE, "adze_buffer_unmap", "stream"));
+    EXPECT_EQ(memory.granules, 1);
+    waits = memory.waits;
+    ADZE_EXPECT_OK(adze_buffer_destroy(buffer));  // for the device, whatever captures
+    EXPECT_EQ(memory.waits, waits + 1);
+    EXPECT_EQ(memory.granules, 0);
+    EXPECT_FALSE(memory.reserved);
+}
+
 TEST_F(OwnedStreams, IndicesAreLeftAlone) {
-    reinterpret_cast<int32_t*>(memory)[512] = 7;
+    put(512, 7);
     ADZE_EXPECT_OK(attend(1, 1));
     ADZE_EXPECT_OK(append(1, 1));
     EXPECT_EQ(native.reads, 0);
@@ -167,11 +195,11 @@ class OwnedIndices : public OwnedStreams {
 protected:
     OwnedIndices() : OwnedStreams(ADZE_CONTEXT_CHECK_INDICES) {}
     adze_status attend_page(int32_t id) {
-        reinterpret_cast<int32_t*>(memory)[512] = id;
+        put(512, id);
         return attend(1, 1);
     }
     adze_status append_page(int32_t id) {
-        reinterpret_cast<int32_t*>(memory)[0] = id;
+        put(0, id);
         return append(1, 1);
     }
 };
@@ -217,6 +245,12 @@ TEST_F(OwnedMemory, AnObjectIsGoneThoughTheDeviceComplains) {
     ADZE_ASSERT_OK(adze_weight_create(context, &desc, &weight));
     EXPECT_TRUE(complaint(adze_weight_destroy(weight), "adze_weight_destroy"));
     EXPECT_TRUE(complaint(adze_attention_plan_destroy(make_plan().release()), "adze_attention_plan_destroy"));
+    ADZE_ASSERT_OK(adze_buffer_reserve(context, 1, &buffer));
+    const auto& memory = *static_cast<const OwnedRange*>(adze_buffer_data(buffer));
+    ADZE_ASSERT_OK(adze_buffer_map(buffer, 0, 1));
+    EXPECT_TRUE(complaint(adze_buffer_destroy(buffer), "adze_buffer_destroy"));
+    EXPECT_EQ(memory.granules, 0);
+    EXPECT_FALSE(memory.reserved);
     // An empty or an adopted one has nothing to give back. The context goes at the end, or says that objects are left.
     ADZE_ASSERT_OK(adze_buffer_create(context, 0, &buffer));
     ADZE_EXPECT_OK(adze_buffer_destroy(buffer));
