@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "adze/attention.h"
 #include "runtime/objects.h"
@@ -265,10 +266,11 @@ const AttentionPlan& require_plan(const adze_attention_plan* plan, const adze_st
     return plan->plan;
 }
 
-// Puts the schedule's image where the runs that follow on the stream read it.
+// Puts the schedule's image where runs read it: in the stream's order, so after the runs put there before, whose batch it
+// replaces, and before those that follow.
 void write_device_plan(adze_attention_plan& plan, DeviceStream* stream) {
-    const uint64_t used = write_attention_image(plan.plan, plan.image.data());
-    plan.backend().write(stream, plan.owned, plan.image.data(), used);
+    const uint64_t used = write_attention_image(plan.plan, plan.staging->next());
+    plan.staging->copy(stream, plan.owned, used);
 }
 
 // Where that fails nobody knows what the device has: the plan has an empty batch until it is updated again.
@@ -284,13 +286,29 @@ void replace_device_plan(adze_attention_plan& plan, DeviceStream* stream) {
 // With an empty batch, so that a run before the first update finds no work.
 void make_device_plan(adze_attention_plan& plan) {
     const BackendTable& backend = plan.backend();
-    plan.image.resize(attention_image_bytes(plan.plan));
-    plan.allocate(plan.image.size());
+    const uint64_t bytes = attention_image_bytes(plan.plan);
+    plan.staging = std::make_unique<Staging>(backend, plan.context->device, bytes);
+    plan.allocate(bytes);
     plan.plan.device = attention_image_view(plan.plan, plan.owned);
     adze_stream stream(plan.context);
     stream.device = backend.stream_create(plan.context->device, nullptr);
     write_device_plan(plan, stream.device);
     backend.stream_synchronize(stream.device);
+}
+
+// What cpu and sim check as they run: for a context that wants it on a GPU, whose memory the host reads by copies only.
+void require_page_ids(adze_stream& stream, const AttentionPlan& plan, adze_tensor kv_indices, int64_t num_pages) {
+    if (stream.is_capturing()) {
+        fail(ADZE_ERROR_INVALID_STATE,
+             "the stream is capturing; a context with ADZE_CONTEXT_CHECK_INDICES reads indices back, which cannot be "
+             "captured");
+    }
+    std::vector<int32_t> ids(static_cast<size_t>(plan.schedule.kv_indptr.back()));
+    if (ids.empty()) return;
+    stream.backend().read(stream.device, ids.data(), kv_indices.data, ids.size() * sizeof ids[0]);
+    stream.backend().stream_synchronize(stream.device);
+    kv_indices.data = ids.data();
+    require_page_ids(plan, kv_indices, num_pages);
 }
 
 }  // namespace
@@ -359,6 +377,7 @@ adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* d
         const uint64_t needed = attention_workspace_bytes(plan);
         require_workspace(d.workspace, d.workspace_bytes, needed);
         require_outputs(d, shape, needed);
+        if (stream->context->check_indices) require_page_ids(*stream, plan, d.kv_indices, d.k.num_pages);
         stream->backend().attention(
             stream->device, {&plan, d.q, d.o, d.lse, d.kv_indices, d.k, d.v, static_cast<float*>(d.workspace), d.mask,
                              d.alibi_slopes, d.sinks, d.phi, d.phi_below, d.phi_above});
@@ -390,6 +409,7 @@ adze_status adze_kv_append_run(adze_stream* stream, const adze_kv_append_desc* d
         require_distinct(d.k_cache, shape, shape.head_dim_qk, "k_cache");
         require_distinct(d.v_cache, shape, shape.head_dim_v, "v_cache");
         require_pages(extent, d.kv_indices);
+        if (stream->context->check_indices) require_page_ids(*stream, plan, d.kv_indices, d.k_cache.num_pages);
         stream->backend().kv_append(stream->device, {&plan, d.k, d.v, d.kv_indices, d.k_cache, d.v_cache});
     });
 }
