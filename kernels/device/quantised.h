@@ -19,7 +19,8 @@
 namespace adze {
 inline namespace ADZE_TARGET {
 
-// kTokens, a multiple of 8, by kDims numbers of Q, a multiple of 64. Its columns are bytes.
+// kTokens, a multiple of 8, by kDims numbers of Q, a multiple of 64. Its columns are bytes. What a shorter head leaves must be
+// zeros, as in Q's tile: each step of k takes numbers from all of a panel (values: from its own 32 bytes).
 template <class Q, int kTokens, int kDims>
 using QuantisedTile = SharedTile<Q, kTokens, kDims / kPerByte<Q>,
                                  kDims / kPerByte<Q> % 128 == 0  ? Swizzle::k128

@@ -60,11 +60,20 @@ ADZE_HOST_DEVICE float dequantise(uint32_t word, int i) {
     }
 }
 
-// The scale of a vector whose largest magnitude is `largest`, finite.
+// What the largest magnitude of a vector is found by: as integers they have the order of the numbers, then Inf, then NaN.
+ADZE_HOST_DEVICE uint32_t magnitude_bits(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits & 0x7fffffffu;
+}
+// The scale of a vector by its largest magnitude_bits(): NaN where it has an Inf or a NaN, 1 where all of it is zero or nearly.
 template <class Q>
-ADZE_HOST_DEVICE float scale_for(float largest) {
+ADZE_HOST_DEVICE float scale_for(uint32_t largest_bits) {
+    if (largest_bits >= 0x7f800000u) largest_bits = 0x7fc00000u;
+    float largest;
+    memcpy(&largest, &largest_bits, sizeof largest);
     const float scale = largest / kLargestOf<Q>;
-    return scale > 0.0f ? scale : 1.0f;
+    return scale == 0.0f ? 1.0f : scale;
 }
 
 }  // namespace adze
