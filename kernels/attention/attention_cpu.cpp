@@ -9,6 +9,7 @@
 // (docs/performance.md).
 #include <cmath>
 
+#include "numeric/quantised.h"
 #include "runtime/cpu_kernels.h"
 #include "runtime/cpu_rows.h"
 
@@ -262,16 +263,40 @@ void merge(const AttentionParams& p, const AttentionMerge& m, int64_t head, int6
     write_result(p, token, head * shape.group() + row % shape.group(), sum, maximum, total);
 }
 
+// Stores a vector as numbers of Q times the scale, which is set if it is dynamic. `at` is its first element.
+template <class Q>
+void quantise_vector(const adze_kv_cache& cache, int64_t at, float& scale, const float* x, int32_t d) {
+    if (has_dynamic_scales(cache)) {
+        uint32_t largest = 0;
+        for (int32_t i = 0; i < d; ++i) largest = magnitude_bits(x[i]) > largest ? magnitude_bits(x[i]) : largest;
+        scale = scale_for<Q>(largest);
+    }
+    const float divisor = scale;
+    auto* out = static_cast<uint8_t*>(cache.data) + at / kPerByte<Q>;
+    if constexpr (kPerByte<Q> == 1) {
+        for (int32_t i = 0; i < d; ++i) out[i] = static_cast<uint8_t>(quantise<Q>(x[i] / divisor));
+    } else {
+        for (int32_t i = 0; i < padded_int4(d); i += 2) {
+            const uint32_t low = i < d ? quantise<Q>(x[i] / divisor) : 0;
+            const uint32_t high = i + 1 < d ? quantise<Q>(x[i + 1] / divisor) : 0;
+            out[i / 2] = static_cast<uint8_t>(low | high << 4);
+        }
+    }
+}
+
 void append_vector(const adze_kv_cache& cache, int64_t page, int64_t token, int64_t head, const float* x, int32_t d,
                    float* scratch) {
+    const int64_t at = page * cache.page_stride + token * cache.token_stride + head * cache.head_stride;
     if (cache.scales != nullptr) {
-        const float scale = cache.scales[page * cache.scale_page_stride + token * cache.scale_token_stride +
-                                         head * cache.scale_head_stride];
+        float& scale = cache.scales[page * cache.scale_page_stride + token * cache.scale_token_stride +
+                                    head * cache.scale_head_stride];
+        if (cache.dtype == ADZE_DTYPE_F8E4M3) return quantise_vector<e4m3>(cache, at, scale, x, d);
+        if (cache.dtype == ADZE_DTYPE_I8) return quantise_vector<int8_t>(cache, at, scale, x, d);
+        if (cache.dtype == ADZE_DTYPE_I4) return quantise_vector<int4x2>(cache, at, scale, x, d);
         for (int32_t i = 0; i < d; ++i) scratch[i] = x[i] / scale;
         x = scratch;
     }
-    write(cache.data, cache.dtype, page * cache.page_stride + token * cache.token_stride + head * cache.head_stride, x,
-          d);
+    write(cache.data, cache.dtype, at, x, d);
 }
 
 }  // namespace

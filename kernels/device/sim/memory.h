@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstring>
 
 #include "device/sim/memory_checks.h"
@@ -113,6 +114,11 @@ private:
     uint32_t offset_ = 0;
     int count_ = 0;
 };
+
+template <int N, class T>
+inline Vec<uint32_t, N> load_words(const Shared<T>& view, int index, Site site = Site::current()) {
+    return std::bit_cast<Vec<uint32_t, N>>(view.template load_vec<4 * N / sizeof(T)>(index, site));
+}
 
 class SharedArena {
 public:
