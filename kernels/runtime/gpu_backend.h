@@ -572,6 +572,7 @@ private:
             .pack_weight = pack_weight,
             .linear = run<&GpuOperators::linear>,
             .attention = run<&GpuOperators::attention>,
+            .attention_merge = run<&GpuOperators::attention_merge>,
             .kv_append = run<&GpuOperators::kv_append>,
             .embedding = run<&GpuOperators::embedding>,
             .rms_norm = run<&GpuOperators::rms_norm>,
