@@ -114,8 +114,8 @@ void launch_format(LaunchStream& stream, const AttentionConfig& c, const Attenti
 }
 
 void attention(LaunchStream& stream, const AttentionParams& p) {
-    if (p.k.dtype == ADZE_DTYPE_F32) {
-        fail(ADZE_ERROR_NOT_SUPPORTED, "k.dtype is f32; the GPU kernels support f16, bf16");
+    if (p.k.dtype != ADZE_DTYPE_F16 && p.k.dtype != ADZE_DTYPE_BF16) {
+        fail(ADZE_ERROR_NOT_SUPPORTED, "k.dtype is %s; the GPU kernels support F16, BF16", dtype_name(p.k.dtype));
     }
     require_none(p.alibi_slopes.data != nullptr, "alibi_slopes");
     require_none(p.sinks.data != nullptr, "sinks");

@@ -399,7 +399,7 @@ adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* d
         require_rows(extent, d.q, kFloatTypes, int64_t{shape.num_q_heads} * shape.head_dim_qk, "q");
         require_rows(extent, d.o, kFloatTypes, int64_t{shape.num_q_heads} * shape.head_dim_v, "o");
         if (!is_absent(d.lse)) require_rows(extent, d.lse, dtype_bit(ADZE_DTYPE_F32), shape.num_q_heads, "lse");
-        require_caches(d.k, "k", d.v, "v", kFloatTypes, shape);
+        require_caches(d.k, "k", d.v, "v", kFloatTypes | kQuantisedTypes, shape);
         require_pages(extent, d.kv_indices);
         require_mask(extent, d.mask);
         require_softmax(d, shape);

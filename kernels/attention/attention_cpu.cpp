@@ -44,6 +44,23 @@ struct Scratch {
 };
 static_assert(CpuPool::kScratchFloats >= (kBatchRows + kTileKeys) * 2 * 1024 + kBatchRows * (kTileKeys + 2));
 
+// The numbers of Q from element `at` on, without their scale.
+template <class Q>
+const float* dequantise_vector(const void* data, int64_t at, int32_t d, float* out) {
+    const auto* bytes = static_cast<const uint8_t*>(data) + at / kPerByte<Q>;
+    for (int32_t i = 0; i < d; i += kPerByte<Q>) {
+        for (int j = 0; j < kPerByte<Q>; ++j) out[i + j] = dequantise<Q>(bytes[i / kPerByte<Q>], j);
+    }
+    return out;
+}
+
+const float* read_stored(const adze_kv_cache& cache, int64_t at, int32_t d, float* scratch) {
+    if (cache.dtype == ADZE_DTYPE_F8E4M3) return dequantise_vector<e4m3>(cache.data, at, d, scratch);
+    if (cache.dtype == ADZE_DTYPE_I8) return dequantise_vector<int8_t>(cache.data, at, d, scratch);
+    if (cache.dtype == ADZE_DTYPE_I4) return dequantise_vector<int4x2>(cache.data, at, d, scratch);
+    return read(cache.data, cache.dtype, at, d, scratch);
+}
+
 // One head of the keys or values of a sequence.
 struct HeadOfCache {
     const adze_kv_cache& cache;
@@ -56,9 +73,8 @@ struct HeadOfCache {
     // `scratch`.
     const float* at(int64_t position, float* scratch) const {
         const int64_t page = pages[position / page_size], token = position % page_size;
-        const float* x =
-            read(cache.data, cache.dtype,
-                 page * cache.page_stride + token * cache.token_stride + head * cache.head_stride, head_dim, scratch);
+        const float* x = read_stored(
+            cache, page * cache.page_stride + token * cache.token_stride + head * cache.head_stride, head_dim, scratch);
         if (cache.scales == nullptr) return x;
         const F32 scale = broadcast(cache.scales[page * cache.scale_page_stride + token * cache.scale_token_stride +
                                                  head * cache.scale_head_stride]);
