@@ -144,8 +144,9 @@ void require_lengths(const AttentionSchedule& schedule) {
 
 void attention(LaunchStream& stream, const AttentionParams& p) {
     require_lengths(p.plan->schedule);
-    if (p.k.dtype == ADZE_DTYPE_F32)
-        fail(ADZE_ERROR_NOT_SUPPORTED, "k.dtype is f32; the GPU kernels support f16, bf16");
+    if (p.k.dtype != ADZE_DTYPE_F16 && p.k.dtype != ADZE_DTYPE_BF16) {
+        fail(ADZE_ERROR_NOT_SUPPORTED, "k.dtype is %s; the GPU kernels support F16, BF16", dtype_name(p.k.dtype));
+    }
     if (p.k.dtype == ADZE_DTYPE_F16) {
         launch_attention<f16>(stream, p);
     } else {

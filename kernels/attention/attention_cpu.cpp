@@ -10,6 +10,7 @@
 // (docs/performance.md).
 #include <cmath>
 
+#include "numeric/quantised.h"
 #include "runtime/cpu_kernels.h"
 #include "runtime/cpu_rows.h"
 
@@ -43,6 +44,23 @@ struct Scratch {
 };
 static_assert(CpuPool::kScratchFloats >= (kBatchRows + kTileKeys) * 2 * 1024 + kBatchRows * (kTileKeys + 2));
 
+// The numbers of Q from element `at` on, without their scale.
+template <class Q>
+const float* dequantise_vector(const void* data, int64_t at, int32_t d, float* out) {
+    const auto* bytes = static_cast<const uint8_t*>(data) + at / kPerByte<Q>;
+    for (int32_t i = 0; i < d; i += kPerByte<Q>) {
+        for (int j = 0; j < kPerByte<Q>; ++j) out[i + j] = dequantise<Q>(bytes[i / kPerByte<Q>], j);
+    }
+    return out;
+}
+
+const float* read_stored(const adze_kv_cache& cache, int64_t at, int32_t d, float* scratch) {
+    if (cache.dtype == ADZE_DTYPE_F8E4M3) return dequantise_vector<e4m3>(cache.data, at, d, scratch);
+    if (cache.dtype == ADZE_DTYPE_I8) return dequantise_vector<int8_t>(cache.data, at, d, scratch);
+    if (cache.dtype == ADZE_DTYPE_I4) return dequantise_vector<int4x2>(cache.data, at, d, scratch);
+    return read(cache.data, cache.dtype, at, d, scratch);
+}
+
 // One head of the keys or values of a sequence.
 struct HeadOfCache {
     const adze_kv_cache& cache;
@@ -55,9 +73,8 @@ struct HeadOfCache {
     // `scratch`.
     const float* at(int64_t position, float* scratch) const {
         const int64_t page = pages[position / page_size], token = position % page_size;
-        const float* x =
-            read(cache.data, cache.dtype,
-                 page * cache.page_stride + token * cache.token_stride + head * cache.head_stride, head_dim, scratch);
+        const float* x = read_stored(
+            cache, page * cache.page_stride + token * cache.token_stride + head * cache.head_stride, head_dim, scratch);
         if (cache.scales == nullptr) return x;
         const F32 scale = broadcast(cache.scales[page * cache.scale_page_stride + token * cache.scale_token_stride +
                                                  head * cache.scale_head_stride]);
@@ -329,16 +346,40 @@ void merge(const AttentionParams& p, const AttentionMerge& m, int64_t head, int6
     write_result(p, token, q_head, sum, maximum, total);
 }
 
+// Stores a vector as numbers of Q times the scale, which is set if it is dynamic. `at` is its first element.
+template <class Q>
+void quantise_vector(const adze_kv_cache& cache, int64_t at, float& scale, const float* x, int32_t d) {
+    if (has_dynamic_scales(cache)) {
+        uint32_t largest = 0;
+        for (int32_t i = 0; i < d; ++i) largest = magnitude_bits(x[i]) > largest ? magnitude_bits(x[i]) : largest;
+        scale = scale_for<Q>(largest);
+    }
+    const float divisor = scale;
+    auto* out = static_cast<uint8_t*>(cache.data) + at / kPerByte<Q>;
+    if constexpr (kPerByte<Q> == 1) {
+        for (int32_t i = 0; i < d; ++i) out[i] = static_cast<uint8_t>(quantise<Q>(x[i] / divisor));
+    } else {
+        for (int32_t i = 0; i < padded_int4(d); i += 2) {
+            const uint32_t low = i < d ? quantise<Q>(x[i] / divisor) : 0;
+            const uint32_t high = i + 1 < d ? quantise<Q>(x[i + 1] / divisor) : 0;
+            out[i / 2] = static_cast<uint8_t>(low | high << 4);
+        }
+    }
+}
+
 void append_vector(const adze_kv_cache& cache, int64_t page, int64_t token, int64_t head, const float* x, int32_t d,
                    float* scratch) {
+    const int64_t at = page * cache.page_stride + token * cache.token_stride + head * cache.head_stride;
     if (cache.scales != nullptr) {
-        const float scale = cache.scales[page * cache.scale_page_stride + token * cache.scale_token_stride +
-                                         head * cache.scale_head_stride];
+        float& scale = cache.scales[page * cache.scale_page_stride + token * cache.scale_token_stride +
+                                    head * cache.scale_head_stride];
+        if (cache.dtype == ADZE_DTYPE_F8E4M3) return quantise_vector<e4m3>(cache, at, scale, x, d);
+        if (cache.dtype == ADZE_DTYPE_I8) return quantise_vector<int8_t>(cache, at, scale, x, d);
+        if (cache.dtype == ADZE_DTYPE_I4) return quantise_vector<int4x2>(cache, at, scale, x, d);
         for (int32_t i = 0; i < d; ++i) scratch[i] = x[i] / scale;
         x = scratch;
     }
-    write(cache.data, cache.dtype, page * cache.page_stride + token * cache.token_stride + head * cache.head_stride, x,
-          d);
+    write(cache.data, cache.dtype, at, x, d);
 }
 
 }  // namespace

@@ -373,6 +373,24 @@ TEST_P(Attention, ScalesOfTheCache) {
     }
 }
 
+TEST_P(Attention, QuantisedCaches) {
+    for (adze_dtype dtype : {ADZE_DTYPE_F8E4M3, ADZE_DTYPE_I8, ADZE_DTYPE_I4}) {
+        for (kit::Scales scales : {kit::Scales::kTensor, kit::Scales::kHead, kit::Scales::kToken, kit::Scales::kAll}) {
+            for (auto [dim_qk, dim_v] : {std::pair{64, 64}, {128, 128}, {80, 96}, {192, 128}, {256, 256}}) {
+                const adze_dtype io = random.coin() ? ADZE_DTYPE_BF16 : kit::kFloats[random.integer(0, 2)];
+                check({.sequences = mixed(150),
+                       .shape = {8, 2, dim_qk, dim_v},
+                       .page_size = int(random.integer(1, 40)),
+                       .q_dtype = io,
+                       .kv_dtype = dtype,
+                       .o_dtype = io,
+                       .hnd = random.coin(),
+                       .scales = scales});
+            }
+        }
+    }
+}
+
 TEST_P(Attention, SoftmaxScaleIsTheCallers) {
     for (double scale : {0.0, 1.0, 0.25, 0.01, 3.0, -0.5}) {
         check({.sequences = mixed(40), .shape = {2, 2, 16, 16, true, 0, scale}});

@@ -91,24 +91,25 @@ AttentionCase fitted(AttentionCase c, adze_context* context) {
 }
 
 Cache::Cache(const AttentionCase& c, int dim, int64_t pages, Random& random) : num_pages(pages) {
-    const int64_t heads = c.shape.kv_heads;
+    const int64_t heads = c.shape.kv_heads, unit = c.kv_dtype == ADZE_DTYPE_I4 ? 32 : 1;
+    const int64_t vector = (dim + unit - 1) / unit * unit, gap = c.gap * unit;
     if (c.hnd) {
-        token_stride_ = dim + c.gap;
-        head_stride_ = c.page_size * token_stride_ + c.gap;
-        page_stride_ = heads * head_stride_ + c.gap;
+        token_stride_ = vector + gap;
+        head_stride_ = c.page_size * token_stride_ + gap;
+        page_stride_ = heads * head_stride_ + gap;
     } else {
-        head_stride_ = dim + c.gap;
-        token_stride_ = heads * head_stride_ + c.gap;
-        page_stride_ = c.page_size * token_stride_ + c.gap;
+        head_stride_ = vector + gap;
+        token_stride_ = heads * head_stride_ + gap;
+        page_stride_ = c.page_size * token_stride_ + gap;
     }
-    const int64_t size = pages == 0 ? 0 : offset(pages - 1, c.page_size - 1, heads - 1, dim - 1) + 1;
+    const int64_t size = pages == 0 ? 0 : offset(pages - 1, c.page_size - 1, heads - 1, vector - 1) + 1;
     elements = Tensor(c.kv_dtype, 1, size).poison();
     if (c.scales == Scales::kNone) return;
     const bool by_page = c.scales == Scales::kPage || c.scales == Scales::kAll;
     const bool by_token = c.scales == Scales::kToken || c.scales == Scales::kAll;
     const bool by_head = c.scales == Scales::kHead || c.scales == Scales::kAll;
-    scale_head_ = by_head ? 1 : 0;
-    scale_token_ = by_token ? (by_head ? heads : 1) : 0;
+    scale_head_ = by_head ? (by_token && c.hnd ? c.page_size : 1) : 0;
+    scale_token_ = by_token ? (by_head && !c.hnd ? heads : 1) : 0;
     scale_page_ = by_page ? (by_token ? c.page_size : 1) * (by_head ? heads : 1) + 3 : 0;
     const int64_t count = (pages - 1) * scale_page_ + (c.page_size - 1) * scale_token_ + (heads - 1) * scale_head_ + 1;
     // Powers of two and their neighbours; kept clear of the largest, so that products stay ordinary.
@@ -121,7 +122,7 @@ adze_kv_cache Cache::view() const {
             page_stride_,
             token_stride_,
             head_stride_,
-            reinterpret_cast<const float*>(scales.rows() == 0 ? nullptr : scales.data()),
+            reinterpret_cast<float*>(scales.rows() == 0 ? nullptr : scales.data()),
             scale_page_,
             scale_token_,
             scale_head_,

@@ -58,7 +58,11 @@ public:
         return (flushes ? flushed(stored, elements.dtype()) : stored) * scale(page, slot, head);
     }
     double scale(int64_t page, int64_t slot, int64_t head) const {
-        return scales.rows() == 0 ? 1 : scales.at(0, page * scale_page_ + slot * scale_token_ + head * scale_head_);
+        return scales.rows() == 0 ? 1 : scales.at(0, scale_offset(page, slot, head));
+    }
+    /// Of its scale.
+    int64_t scale_offset(int64_t page, int64_t slot, int64_t head) const {
+        return page * scale_page_ + slot * scale_token_ + head * scale_head_;
     }
     int64_t offset(int64_t page, int64_t slot, int64_t head, int64_t element) const {
         return page * page_stride_ + slot * token_stride_ + head * head_stride_ + element;
