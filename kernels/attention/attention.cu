@@ -1,6 +1,7 @@
 // attention: which instances and how many blocks serve a call, and its launches. kv_append is in kv_append.cu.
 #include "attention/attention.cuh"
 #include "attention/attention_merge.cuh"
+#include "attention/attention_tuning.h"
 #include "runtime/check.h"
 #include "runtime/gpu_operators.h"
 
@@ -64,7 +65,7 @@ AttentionKernelParams kernel_params(const AttentionParams& p) {
     out.num_merges = max_merges(*p.plan);
     out.q_parts = q_parts(p);
     out.p_parts = p_parts(p);
-    out.unified = p.phi.data != nullptr;
+    out.unified = p.softmax == ADZE_SOFTMAX_UNIFIED;
     return out;
 }
 
@@ -94,10 +95,15 @@ void launch_dims(LaunchStream& stream, const AttentionKernelParams& params, int6
 
 // The rows of one height: those that the batch has, or in a capture, that any batch may have.
 template <class T>
-void launch_height(LaunchStream& stream, const AttentionPlan& plan, AttentionKernelParams params, int height) {
+void launch_height(LaunchStream& stream, const AttentionPlan& plan, AttentionKernelParams params, bool is_tuned,
+                   int height) {
     params.height = height;
     params.tile_rows = static_cast<int32_t>(kTileRows[height]);
     params.blocks = plan.split.blocks[height];
+    if (is_tuned) {
+        const SoftmaxCase c{stream.arch(), params.k.dtype, plan.shape.head_dim_qk, params.tile_rows};
+        params.unified = tuned_softmax(c) == ADZE_SOFTMAX_UNIFIED;
+    }
     const int64_t blocks = stream.capturing() ? params.blocks : plan.schedule.used_blocks[height];
     const AttentionShape& s = plan.shape;
     if (s.head_dim_qk == 192) return launch_dims<T, 192, 128>(stream, params, blocks);
@@ -127,7 +133,7 @@ void launch_attention(LaunchStream& stream, const AttentionParams& p) {
     const AttentionShape& s = p.plan->shape;
     // A sequence that has queries has a group of rows at least.
     for (int height = row_tile_of(s.group()); height <= highest_row_tile(s); ++height)
-        launch_height<T>(stream, *p.plan, params, height);
+        launch_height<T>(stream, *p.plan, params, p.softmax == ADZE_SOFTMAX_TUNED, height);
     launch_merges(stream, *p.plan, params);
 }
 

@@ -136,7 +136,9 @@ struct AttentionParams {
     adze_tensor q, o, lse, kv_indices;
     adze_kv_cache k, v;
     float* workspace;
-    adze_tensor mask, alibi_slopes, sinks, phi;  // each may be absent; with phi the softmax is unified
+    adze_tensor mask, alibi_slopes, sinks;  // each may be absent
+    adze_softmax softmax;
+    adze_tensor phi;  // absent where the softmax is stable
     float phi_below, phi_above;
 };
 

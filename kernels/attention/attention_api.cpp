@@ -249,13 +249,13 @@ void require_bound(float bound, const char* name) {
 
 // What the softmax takes of the heads.
 void require_softmax(const adze_attention_desc& d, const AttentionShape& shape) {
-    require_range(d.softmax, ADZE_SOFTMAX_STABLE, ADZE_SOFTMAX_UNIFIED, "softmax");
+    require_range(d.softmax, ADZE_SOFTMAX_STABLE, ADZE_SOFTMAX_TUNED, "softmax");
     for (const auto& [tensor, name] : {std::pair{&d.alibi_slopes, "alibi_slopes"}, {&d.sinks, "sinks"}}) {
         if (!is_absent(*tensor)) require_tensor(*tensor, dtype_bit(ADZE_DTYPE_F32), 1, shape.num_q_heads, name);
     }
     require_bound(d.phi_below, "phi_below");
     require_bound(d.phi_above, "phi_above");
-    if (d.softmax == ADZE_SOFTMAX_UNIFIED) {
+    if (d.softmax != ADZE_SOFTMAX_STABLE) {
         require_tensor(d.phi, dtype_bit(ADZE_DTYPE_F32), 1, shape.num_q_heads, "phi");
     } else {
         require(is_absent(d.phi), "phi is given; softmax is ADZE_SOFTMAX_STABLE, which has none");
@@ -402,7 +402,7 @@ adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* d
         if (stream->context->check_indices) require_page_ids(*stream, plan, d.kv_indices, d.k.num_pages);
         stream->backend().attention(
             stream->device, {&plan, d.q, d.o, d.lse, d.kv_indices, d.k, d.v, static_cast<float*>(d.workspace), d.mask,
-                             d.alibi_slopes, d.sinks, d.phi, d.phi_below, d.phi_above});
+                             d.alibi_slopes, d.sinks, d.softmax, d.phi, d.phi_below, d.phi_above});
     });
 }
 

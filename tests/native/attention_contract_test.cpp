@@ -29,7 +29,7 @@ ADZE_ON_EACH_BACKEND(AttentionContract);
 
 TEST_P(AttentionContract, RunChecksEveryArgument) {
     refuse("plan", "", [](auto& d) { d.plan = nullptr; });
-    refuse("softmax", "2", [](auto& d) { d.softmax = static_cast<adze_softmax>(2); });
+    refuse("softmax", "3", [](auto& d) { d.softmax = static_cast<adze_softmax>(3); });
     refuse("q.rows", "5", [](auto& d) { d.q.rows = 5; });
     refuse("q.columns", "255", [](auto& d) { d.q.columns = 255; });
     refuse("q.row_stride", "255", [](auto& d) { d.q.row_stride = 255; });

@@ -271,6 +271,7 @@ TEST_P(Traffic, AttentionDoesAgainWhatLeavesTheBoundsOfPhi) {
         for (double off : {-100.0, 100.0}) {
             call.calibrate(off);
             EXPECT_EQ(instructions(ADZE_SOFTMAX_UNIFIED), 2 * once) << off;
+            EXPECT_EQ(instructions(ADZE_SOFTMAX_TUNED), once) << "softmax.csv has no row that says unified";
         }
     }
 }

@@ -103,21 +103,23 @@ ADZE_API adze_status adze_attention_plan_update(adze_attention_plan* plan, const
  *  may overlap need one each. */
 ADZE_API adze_status adze_attention_workspace_size(const adze_attention_plan* plan, uint64_t* bytes);
 
+/** How the exponentials are kept within range. Results differ by rounding only, for every input; cpu does all alike. */
+typedef enum adze_softmax ADZE_AS_INT32 {
+    /** By the running maximum of a row's logits. */
+    ADZE_SOFTMAX_STABLE = 0,
+    /** By phi, known beforehand: no maximum is needed and nothing is rescaled (FlashDecoding++, section 3). A part of a
+     *  row's keys whose logits leave the bounds around phi is done again with its maximum, in the same launch. */
+    ADZE_SOFTMAX_UNIFIED = 1,
+    /** UNIFIED where it was measured to be faster on this architecture, for this cache, head dim and number of rows; else
+     *  STABLE. phi is given either way. */
+    ADZE_SOFTMAX_TUNED = 2
+} adze_softmax;
+
 /** o = softmax(softmax_scale * q k^T + mask) v, per query head; query head h reads KV head h / (num_q_heads /
  * num_kv_heads). A query that sees no key, or only keys whose logit is -inf, gives o = 0 and lse = -inf. A NaN or Inf
  * among the values reaches every query that sees its key; on GPUs also queries that see another key of the same 64. On
  * gfx90a subnormal elements of the caches count as zero: its matrix instructions take them so. Rows of q, o and lse
  * beyond the batch are neither read nor written. */
-/** How the exponentials are kept within range. Results differ by rounding only, for every input. */
-typedef enum adze_softmax ADZE_AS_INT32 {
-    /** By the running maximum of a row's logits. */
-    ADZE_SOFTMAX_STABLE = 0,
-    /** By phi, known beforehand: no maximum is needed and nothing is rescaled (FlashDecoding++, section 3). A part of a
-     *  row's keys whose logits leave the bounds around phi is done again with its maximum, in the same launch. Backends
-     *  may take STABLE instead: cpu always does, GPUs for caches and sizes where it is not slower. */
-    ADZE_SOFTMAX_UNIFIED = 1
-} adze_softmax;
-
 typedef struct adze_attention_desc {
     uint32_t struct_size;
     adze_softmax softmax;
@@ -137,9 +139,10 @@ typedef struct adze_attention_desc {
     adze_tensor alibi_slopes; /**< [1, num_q_heads] F32 or absent: slope * (key's position - query's) is added to logits
                                * (ALiBi, arXiv 2108.12409) */
     adze_tensor
-        sinks;       /**< [1, num_q_heads] F32 or absent: a logit that takes part in a head's softmax and has no value;
+        sinks; /**< [1, num_q_heads] F32 or absent: a logit that takes part in a head's softmax and has no value;
                         * lse includes it */
-    adze_tensor phi; /**< [1, num_q_heads] F32 for UNIFIED, else absent: finite, near the largest logits of the head */
+    adze_tensor
+        phi; /**< [1, num_q_heads] F32 unless STABLE, then absent: finite, near the largest logits of the head */
     float phi_below; /**< UNIFIED: a row whose maximum is below phi - phi_below is done with its maximum; > 0, and at
                         * most what the weights' format allows; 0: that much */
     float phi_above; /**< UNIFIED: so is one that has a logit above phi + phi_above; likewise */
