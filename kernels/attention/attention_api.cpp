@@ -238,6 +238,7 @@ void require_rows(const Extent& extent, const adze_tensor& tensor, uint32_t dtyp
 
 void require_mask(const Extent& extent, const adze_tensor& mask) {
     if (is_absent(mask) && extent.mask_words == 0) return;
+    require(!is_absent(mask), "mask is absent; the plan's %s is %" PRId64 " words", extent.of, extent.mask_words);
     require_tensor(mask, dtype_bit(ADZE_DTYPE_I32), 1, kAny, "mask");
     require(mask.columns >= extent.mask_words, "mask.columns is %" PRId64 "; the plan's %s is %" PRId64 " words",
             mask.columns, extent.of, extent.mask_words);
@@ -256,6 +257,7 @@ void require_softmax(const adze_attention_desc& d, const AttentionShape& shape) 
     require_bound(d.phi_below, "phi_below");
     require_bound(d.phi_above, "phi_above");
     if (d.softmax != ADZE_SOFTMAX_STABLE) {
+        require(!is_absent(d.phi), "phi is absent; every softmax but ADZE_SOFTMAX_STABLE needs it");
         require_tensor(d.phi, dtype_bit(ADZE_DTYPE_F32), 1, shape.num_q_heads, "phi");
     } else {
         require(is_absent(d.phi), "phi is given; softmax is ADZE_SOFTMAX_STABLE, which has none");

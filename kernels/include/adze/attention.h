@@ -115,11 +115,12 @@ typedef enum adze_softmax ADZE_AS_INT32 {
     ADZE_SOFTMAX_TUNED = 2
 } adze_softmax;
 
-/** o = softmax(softmax_scale * q k^T + mask) v, per query head; query head h reads KV head h / (num_q_heads /
- * num_kv_heads). A query that sees no key, or only keys whose logit is -inf, gives o = 0 and lse = -inf. A NaN or Inf
- * among the values reaches every query that sees its key; on GPUs also queries that see another key of the same 64. On
- * gfx90a subnormal elements of the caches count as zero: its matrix instructions take them so. Rows of q, o and lse
- * beyond the batch are neither read nor written. */
+/** o = softmax(x) v, per query head; query head h reads KV head h / (num_q_heads / num_kv_heads). The logit x of a key is
+ *  softmax_scale * q.k, then capped by logits_soft_cap, then with its ALiBi bias. A query that sees no key, or only keys
+ *  whose logit is -inf, gives o = 0 and lse = -inf, or lse = the head's sink where sinks are given. A NaN or Inf among
+ *  the values reaches every query that sees its key; on GPUs also queries that see another key of the same 64. On
+ *  gfx90a subnormal elements of the caches count as zero: its matrix instructions take them so. Rows of q, o and lse
+ *  beyond the batch are neither read nor written. */
 typedef struct adze_attention_desc {
     uint32_t struct_size;
     adze_softmax softmax;
@@ -134,7 +135,7 @@ typedef struct adze_attention_desc {
     uint64_t workspace_bytes; /**< >= adze_attention_workspace_size() */
     /** [1, >= words] I32, or absent when the batch has no masks. Row i of a sequence begins at word mask_indptr[s] + i *
      *  ceil(kv_len / 32); bit j % 32 (lowest first) of its word j / 32 says whether query i sees position j, where the
-     *  plan's causal and window let it. */
+     *  plan's causal and window let it. Bits from kv_len on do not matter. */
     adze_tensor mask;
     adze_tensor alibi_slopes; /**< [1, num_q_heads] F32 or absent: slope * (key's position - query's) is added to logits
                                * (ALiBi, arXiv 2108.12409) */
@@ -148,9 +149,9 @@ typedef struct adze_attention_desc {
     float phi_above; /**< UNIFIED: so is one that has a logit above phi + phi_above; likewise */
 } adze_attention_desc;
 
-/** Runs the plan's batch as of the last update. In a capture, where batches come later, q, o, lse and kv_indices must be
- *  large enough for the plan's capacities. A page id outside the cache is INVALID_ARGUMENT on cpu and sim; on a GPU only in a
- *  context with ADZE_CONTEXT_CHECK_INDICES. */
+/** Runs the plan's batch as of the last update. In a capture, where batches come later, q, o, lse, kv_indices and mask
+ *  must be large enough for the plan's capacities. A page id outside the cache is INVALID_ARGUMENT on cpu and sim; on a
+ *  GPU only in a context with ADZE_CONTEXT_CHECK_INDICES. */
 ADZE_API adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* desc);
 
 /** Stores the keys and values of a batch's query tokens at their positions in the cache, each the f32 quotient of its value
@@ -183,7 +184,7 @@ typedef struct adze_attention_merge_desc {
     adze_tensor parts; /**< [num_parts * tokens, num_heads * head_dim], F32, F16 or BF16; row i * tokens + t: token t of
                             * part i */
     adze_tensor parts_lse; /**< [num_parts * tokens, num_heads] F32, natural logarithms */
-    adze_tensor o;         /**< [tokens, num_heads * head_dim], F32, F16 or BF16 */
+    adze_tensor o;         /**< [tokens, num_heads * head_dim], F32, F16 or BF16; head_dim is 1024 at most */
     adze_tensor lse;       /**< [tokens, num_heads] F32, or absent */
 } adze_attention_merge_desc;
 
