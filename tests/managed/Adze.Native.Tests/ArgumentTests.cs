@@ -194,6 +194,34 @@ public sealed class ArgumentTests
         }
     }
 
+    [Theory]
+    [InlineData(DType.I4, 32, 256, true)]
+    [InlineData(DType.I4, 32, 272, false)]
+    [InlineData(DType.I8, 8, 384, true)]
+    [InlineData(DType.F8E4M3, 8, 385, false)]
+    public void Quantised_caches_lie_within_their_buffers(DType dtype, long vector, ulong offset, bool fits)
+    {
+        using Bench bench = new();
+        KvCacheView Cache() => new(bench.Floats(4, 32).Buffer!, offset, dtype, 4, 4 * vector, vector, vector)
+        {
+            Scales = bench.Floats(4, 4),
+            ScalePageStride = 4,
+            ScaleTokenStride = 1,
+        };
+        KvCacheView keys = Cache();
+        using AttentionPlan plan = new(bench.Context, Operators.PlanOptions);
+        plan.Update([0, 1], [0, 1], [1], bench.Stream);
+        DeviceTensor k = bench.Tensor<float>(1, 8, [1, 2, 3, 4, 5, 6, 7, 14]), ids = bench.Tensor<int>(1, 1, 2);
+        Exception? error = Record.Exception(() => Attention.AppendKv(bench.Stream, keys, Cache(), k, k, ids, plan));
+        Assert.True(fits ? error is null : error is ArgumentException, $"{error}");
+        if (fits)
+        {
+            float[] scales = new float[16];
+            keys.Scales.Read(scales, bench.Stream);
+            Assert.Equal(14f / (dtype == DType.I4 ? 7 : 127), scales[8]);
+        }
+    }
+
     [Fact]
     public void Scales_lie_within_their_buffer()
     {
