@@ -54,6 +54,19 @@ public enum DType
     I32 = 4,
 }
 
+/// <summary>How attention keeps exponentials within range. Results differ by rounding only, for every input.</summary>
+public enum Softmax
+{
+    /// <summary>By the running maximum of a row's logits.</summary>
+    Stable = 0,
+
+    /// <summary>
+    /// By φ, known beforehand (<see cref="AttentionOptions.Phi"/>; FlashDecoding++, arXiv 2311.01282): rows whose logits
+    /// leave the bounds around it are done again with their maximum. Backends may take <see cref="Stable"/> instead.
+    /// </summary>
+    Unified = 1,
+}
+
 /// <summary>What a native call returned.</summary>
 public enum AdzeStatus
 {
