@@ -69,7 +69,7 @@ TEST_P(AttentionContract, RunChecksEveryArgument) {
     refuse("v", "-4", [](auto& d) { d.v.head_stride = -4; });
     refuse("k", "-1", [](auto& d) { d.k.scale_page_stride = -1; });
     refuse("k.scales", "",
-           [](auto& d) { d.k.scales = reinterpret_cast<const float*>(reinterpret_cast<const char*>(d.k.scales) + 1); });
+           [](auto& d) { d.k.scales = reinterpret_cast<float*>(reinterpret_cast<char*>(d.k.scales) + 1); });
     EXPECT_TRUE(kit::invalid(adze_attention_run(stream, nullptr), "adze_attention_run", "desc"));
     const adze_attention_desc desc = call.desc();
     EXPECT_TRUE(kit::invalid(adze_attention_run(nullptr, &desc), "adze_attention_run", "stream"));

@@ -33,7 +33,10 @@ namespace Adze.Native.Interop
         ADZE_DTYPE_F32 = 1,
         ADZE_DTYPE_F16 = 2,
         ADZE_DTYPE_BF16 = 3,
-        ADZE_DTYPE_I32 = 4
+        ADZE_DTYPE_I32 = 4,
+        ADZE_DTYPE_F8E4M3 = 5,
+        ADZE_DTYPE_I8 = 6,
+        ADZE_DTYPE_I4 = 7
     }
 
     internal unsafe partial struct adze_tensor

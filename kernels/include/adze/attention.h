@@ -25,18 +25,29 @@ typedef struct adze_attention_plan adze_attention_plan;
 
 /** The keys or the values of one layer: token t of page p, head h, element e is at
  *  data + (p * page_stride + t * token_stride + h * head_stride + e) * size of dtype. NHD and HND are a matter of
- * strides. */
+ * strides. Of I4, two elements are in a byte; each vector of head_dim elements begins at a multiple of 16 bytes (so data is
+ * aligned to 16, and the strides are multiples of 32) and ends at one: its last 16 bytes are padded.
+ *
+ * The value of an element is its stored number times its scale, which is at
+ * scales[p * scale_page_stride + t * scale_token_stride + h * scale_head_stride]. F8E4M3, I8 and I4 need scales:
+ *  - static, where scale_token_stride is 0: the caller sets them, for all, by page or by head. adze_kv_append_run() divides by
+ *    them and saturates; NaN becomes E4M3's NaN, and 0 in I8 and I4.
+ *  - dynamic, where it is not: adze_kv_append_run() sets the scale of each token and head that it stores to
+ *    max |x| / L over the vector, with L = 448 of F8E4M3, 127 of I8 and 7 of I4 (1 if that is zero), and divides by
+ *    it. A vector with a NaN or an Inf gets a NaN for scale, so that all of it reads as NaN. Best as
+ *    [page][head][token]: a head's scales of consecutive tokens fill the sectors that attention reads.
+ * F32, F16 and BF16 may have scales, which the caller sets and adze_kv_append_run() divides by, also by token. */
 typedef struct adze_kv_cache {
-    void* data;                 /**< device address, aligned to the element */
+    void* data;                 /**< device address, aligned to the element; 16 bytes of I4 */
     int64_t num_pages;          /**< pages in the cache; every page id is below it */
     int64_t page_stride;        /**< elements */
     int64_t token_stride;       /**< elements */
     int64_t head_stride;        /**< elements */
-    const float* scales;        /**< device address or NULL; the value of an element is stored element * scale */
+    float* scales;              /**< device address, or NULL for none */
     int64_t scale_page_stride;  /**< f32 elements; 0 where scales do not depend on the page */
     int64_t scale_token_stride; /**< f32 elements; 0 where scales do not depend on the token */
     int64_t scale_head_stride;  /**< f32 elements; 0 for one scale for all heads */
-    adze_dtype dtype;           /**< F32 (cpu only), F16 or BF16 */
+    adze_dtype dtype;           /**< F32 (cpu only), F16, BF16, F8E4M3, I8 or I4 */
     int32_t reserved;           /**< zero */
 } adze_kv_cache;
 
@@ -138,9 +149,11 @@ typedef struct adze_attention_desc {
  *  check them. */
 ADZE_API adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* desc);
 
-/** Stores the keys and values of a batch's query tokens at their positions in the cache, rounded to the cache's dtype
- *  (after division by its scale). Tokens whose position is negative (qo_len > kv_len) are skipped. The two caches may
- *  interleave in one buffer but share no element; no two tokens, heads or pages of one may overlap. */
+/** Stores the keys and values of a batch's query tokens at their positions in the cache, each the f32 quotient of its value
+ *  and its scale, correctly rounded, and then rounded to the cache's dtype, to nearest, ties to even: every backend stores
+ *  the same bits. Tokens whose position is negative (qo_len > kv_len) are skipped. The two caches may interleave in one buffer but share no element; no two tokens, heads or
+ *  pages of one may overlap. Dynamic scales are written: no two vectors may share one, and they may not overlap anything
+ *  else. */
 typedef struct adze_kv_append_desc {
     uint32_t struct_size;
     uint32_t reserved; /**< zero */

@@ -59,7 +59,7 @@ adze_kv_cache Cache::view() const {
             page_stride_,
             token_stride_,
             head_stride_,
-            reinterpret_cast<const float*>(scales.rows() == 0 ? nullptr : scales.data()),
+            reinterpret_cast<float*>(scales.rows() == 0 ? nullptr : scales.data()),
             scale_page_,
             scale_token_,
             scale_head_,
