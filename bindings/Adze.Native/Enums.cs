@@ -107,6 +107,11 @@ public enum AdzeStatus
 /// <summary>Facts about element types.</summary>
 public static class DTypeExtensions
 {
+    /// <summary>Whether values are stored divided by a scale: a format of KV caches alone.</summary>
+    /// <param name="dtype">Any type.</param>
+    /// <returns>True of <see cref="DType.F8E4M3"/>, <see cref="DType.I8"/> and <see cref="DType.I4"/>.</returns>
+    public static bool IsQuantised(this DType dtype) => dtype is DType.F8E4M3 or DType.I8 or DType.I4;
+
     /// <summary>Size of a tensor's element.</summary>
     /// <param name="dtype">An element type of whole bytes.</param>
     /// <returns>4, 2 or 1.</returns>

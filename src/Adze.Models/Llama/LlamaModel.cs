@@ -16,7 +16,8 @@ public sealed class LlamaModel : IDisposable
     /// <param name="checkpoint">The model folder.</param>
     /// <param name="options">Types and capacities; null for the defaults.</param>
     /// <param name="progress">Told the share that is loaded, from 0 to 1.</param>
-    /// <exception cref="ModelFormatException">A file was changed while it was read.</exception>
+    /// <exception cref="ModelFormatException">A file was changed while it was read, or the folder lacks the
+    /// <c>adze.json</c> that the options ask for.</exception>
     /// <exception cref="AdzeException">The device refuses, or its memory does not suffice.</exception>
     public LlamaModel(AdzeContext context, AdzeStream stream, Checkpoint checkpoint, ModelOptions? options = null,
         IProgress<double>? progress = null)
@@ -27,7 +28,7 @@ public sealed class LlamaModel : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(Options.MaxLogitRows, nameof(options));
         _context = context;
         Config = checkpoint.Config;
-        _weights = new LlamaWeights(context, stream, checkpoint, progress);
+        _weights = new LlamaWeights(context, stream, checkpoint, Options, progress);
         try
         {
             ulong workspaceBytes = _weights.WorkspaceBytes(Options.MaxTokens, Options.MaxLogitRows);
@@ -85,7 +86,7 @@ public sealed class LlamaModel : IDisposable
     public DeviceTensor Forward(AdzeStream stream, ForwardBatch batch, IForwardObserver? observer = null)
     {
         Check(batch);
-        return new LlamaForward(Config, _weights, _activations, stream, batch).Run(observer);
+        return new LlamaForward(Config, _weights, _activations, stream, batch, observer).Run();
     }
 
     /// <summary>Frees the device memory.</summary>
