@@ -64,9 +64,17 @@ void require_head_dim(int32_t value, const char* name) {
     fail(ADZE_ERROR_NOT_SUPPORTED, "%s is %d; the GPU kernels support 64, 80, 96, 128, 256", name, value);
 }
 
+// Options that the kernels do not have yet.
+void require_none(bool given, const char* name) {
+    if (given) fail(ADZE_ERROR_NOT_SUPPORTED, "%s is given; the GPU kernels do not support it yet", name);
+}
+
 void gpu_require_attention(const AttentionShape& shape) {
     require_head_dim(shape.head_dim_qk, "head_dim_qk");
     require_head_dim(shape.head_dim_v, "head_dim_v");
+    require_none(shape.logits_soft_cap != 0, "logits_soft_cap");
+    require_none(shape.sink_tokens != 0, "sink_tokens");
+    require_none(shape.max_mask_words != 0, "max_mask_words");
 }
 
 // Blocks that a processor runs at once, and the splits of deterministic contexts.
@@ -109,6 +117,8 @@ void attention(LaunchStream& stream, const AttentionParams& p) {
     if (p.k.dtype == ADZE_DTYPE_F32) {
         fail(ADZE_ERROR_NOT_SUPPORTED, "k.dtype is f32; the GPU kernels support f16, bf16");
     }
+    require_none(p.alibi_slopes.data != nullptr, "alibi_slopes");
+    require_none(p.sinks.data != nullptr, "sinks");
     const AttentionConfig c = choose_attention(stream, p);
     const AttentionKernelParams params{
         p.plan->shape, p.plan->device,

@@ -66,6 +66,7 @@ void add_runtime(Layout& layout) {
     VALUE(ADZE_CPU_ISA_AVX2);
     VALUE(ADZE_CPU_ISA_AVX512);
     VALUE(ADZE_CONTEXT_DETERMINISTIC);
+    VALUE(ADZE_CONTEXT_CHECK_INDICES);
     STRUCT(adze_context_desc);
     FIELD(adze_context_desc, struct_size);
     FIELD(adze_context_desc, backend);

@@ -96,6 +96,18 @@ namespace Adze.Native.Interop
             [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_buffer_adopt", CallingConvention = __CallingConvention.Cdecl)]
             internal static extern global::Adze.Native.Interop.adze_status adze_buffer_adopt(__IntPtr context, __IntPtr data, ulong bytes, __IntPtr* buffer);
 
+            [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_buffer_reserve", CallingConvention = __CallingConvention.Cdecl)]
+            internal static extern global::Adze.Native.Interop.adze_status adze_buffer_reserve(__IntPtr context, ulong bytes, __IntPtr* buffer);
+
+            [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_buffer_map", CallingConvention = __CallingConvention.Cdecl)]
+            internal static extern global::Adze.Native.Interop.adze_status adze_buffer_map(__IntPtr buffer, ulong offset, ulong bytes);
+
+            [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_buffer_unmap", CallingConvention = __CallingConvention.Cdecl)]
+            internal static extern global::Adze.Native.Interop.adze_status adze_buffer_unmap(__IntPtr buffer, ulong offset, ulong bytes, __IntPtr stream);
+
+            [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_buffer_granularity", CallingConvention = __CallingConvention.Cdecl)]
+            internal static extern ulong adze_buffer_granularity(__IntPtr buffer);
+
             [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_buffer_destroy", CallingConvention = __CallingConvention.Cdecl)]
             internal static extern global::Adze.Native.Interop.adze_status adze_buffer_destroy(__IntPtr buffer);
 

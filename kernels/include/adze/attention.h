@@ -93,8 +93,9 @@ ADZE_API adze_status adze_attention_plan_create(adze_context* context, const adz
 ADZE_API adze_status adze_attention_plan_destroy(adze_attention_plan* plan);
 
 /** Takes over a new batch for the runs that are put on `stream` after it, in graphs too; a run on another stream
- * follows it only after an event recorded here. Allocates nothing; on a GPU it may wait for what was put on `stream`
- * before. INVALID_STATE on a capturing stream. */
+ * follows it only after an event recorded here. Runs put on `stream` before keep their batch, though they may not have
+ * begun. Allocates nothing; on a GPU it waits, if it must, for the copy of the update before the last one. INVALID_STATE on a
+ * capturing stream. */
 ADZE_API adze_status adze_attention_plan_update(adze_attention_plan* plan, const adze_attention_batch* batch,
                                                 adze_stream* stream);
 
@@ -145,8 +146,8 @@ typedef struct adze_attention_desc {
 } adze_attention_desc;
 
 /** Runs the plan's batch as of the last update. In a capture, where batches come later, q, o, lse and kv_indices must be
- *  large enough for the plan's capacities. A page id outside the cache is INVALID_ARGUMENT on cpu and sim; a GPU does not
- *  check them. */
+ *  large enough for the plan's capacities. A page id outside the cache is INVALID_ARGUMENT on cpu and sim; on a GPU only in a
+ *  context with ADZE_CONTEXT_CHECK_INDICES. */
 ADZE_API adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* desc);
 
 /** Stores the keys and values of a batch's query tokens at their positions in the cache, each the f32 quotient of its value
@@ -165,7 +166,7 @@ typedef struct adze_kv_append_desc {
     adze_kv_cache v_cache;
 } adze_kv_append_desc;
 
-/** In a capture, k, v and kv_indices must be large enough for the plan's capacities. */
+/** In a capture, k, v and kv_indices must be large enough for the plan's capacities. Page ids as in adze_attention_run(). */
 ADZE_API adze_status adze_kv_append_run(adze_stream* stream, const adze_kv_append_desc* desc);
 
 /** One attention from several over disjoint sets of keys: with lse = log sum_i exp(lse_i), o = sum_i exp(lse_i - lse) o_i.
