@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.ExceptionServices;
 using Adze.Engine.Validation;
 using Adze.Models;
 using Adze.Native;
@@ -16,10 +17,8 @@ public sealed class AttentionCalibrator : IForwardObserver
     /// own.</summary>
     public const int PartKeys = 128;
 
-    // exp(x - phi) in BF16 has the range of f32, 2^-126 to 2^127: e^48 = 2^69 leaves 2^58 for sums over keys and values,
-    // and e^-48 leaves 2^-57 for keys that matter less than the largest. F16 ends at 65504 > e^11 and at 2^-24, so that
-    // e^-5 leaves 2^-17.
-    private const float BF16Below = 48, BF16Above = 48, F16Below = 5, F16Above = 10;
+    // What the kernels allow for weights in either format (PhiBounds in kernels/attention/attention.cuh).
+    private const float BF16Below = 49, BF16Above = 66, F16Below = 5.5f, F16Above = 5.5f;
 
     private readonly ModelRunner _runner;
     private readonly ModelConfig _config;
@@ -62,7 +61,14 @@ public sealed class AttentionCalibrator : IForwardObserver
         int tokens = (int)q.Rows;
         _runner.Read(q, _q.AsSpan(0, tokens * _config.NumHeads * _config.HeadDim));
         _runner.Read(k, _k.AsSpan(0, tokens * _config.NumKvHeads * _config.HeadDim));
-        Parallel.For(0, _config.NumHeads, head => Count(_heads[layer * _config.NumHeads + head], tokens));
+        try
+        {
+            Parallel.For(0, _config.NumHeads, head => Count(_heads[layer * _config.NumHeads + head], tokens));
+        }
+        catch (AggregateException exception) // of a head, or of several alike
+        {
+            ExceptionDispatchInfo.Throw(exception.InnerExceptions[0]);
+        }
     }
 
     private void Count(HeadLogits head, int tokens)

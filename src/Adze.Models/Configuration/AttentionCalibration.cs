@@ -25,8 +25,8 @@ public sealed record AttentionCalibration(string Text, UnifiedSoftmax BF16, Unif
 
     private const string Section = "attention";
 
-    /// <summary>The one for activations of a type: the weights of attention have it, too.</summary>
-    public UnifiedSoftmax For(DType activations) => activations == DType.F16 ? F16 : BF16;
+    /// <summary>The one for weights of a type.</summary>
+    public UnifiedSoftmax For(DType weights) => weights == DType.F16 ? F16 : BF16;
 
     /// <summary>Reads a folder's file; null where there is none, or none of attention in it.</summary>
     /// <exception cref="ModelFormatException">The file cannot be read, or is of another model.</exception>

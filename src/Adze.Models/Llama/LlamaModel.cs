@@ -59,6 +59,8 @@ public sealed class LlamaModel : IDisposable
     /// <summary>Device memory of the activations, in bytes.</summary>
     public ulong ActivationBytes => _activations.Bytes;
 
+    internal IReadOnlyList<LlamaLayer> Layers => _weights.Layers;
+
     /// <summary>A plan for this model's attention.</summary>
     public AttentionPlan CreatePlan(int pageSize, int maxSequences, long maxKvPages) => new(_context,
         new AttentionPlanOptions
@@ -75,8 +77,8 @@ public sealed class LlamaModel : IDisposable
         });
 
     /// <summary>A cache for this model's keys and values.</summary>
-    public PagedKvCache CreateCache(int numPages, int pageSize) => new(_context, Config,
-        Options.CacheDType == DType.None ? Options.DType : Options.CacheDType, numPages, pageSize);
+    public PagedKvCache CreateCache(int numPages, int pageSize) => new(
+        _context, Config, Options.EffectiveCacheDType, numPages, pageSize);
 
     /// <summary>Runs the model on a batch of tokens: appends their keys and values to the cache, and computes the
     /// logits of the rows that <see cref="ForwardBatch.LogitRows"/> names. Allocates nothing; can be captured in a

@@ -19,7 +19,7 @@ internal sealed class LlamaWeights : IDisposable
         IProgress<double>? progress)
     {
         ModelConfig config = checkpoint.Config;
-        UnifiedSoftmax? softmax = options.Softmax == Softmax.Unified ? Calibrated(checkpoint, options.DType) : null;
+        UnifiedSoftmax? softmax = options.Softmax == Softmax.Unified ? Calibrated(checkpoint, options) : null;
         WeightLoader loader = new(context, stream, checkpoint, _owned, progress);
         try
         {
@@ -91,8 +91,10 @@ internal sealed class LlamaWeights : IDisposable
             bias ? loader.Vector(LlamaTensors.InLayer(layer, $"{name}.bias")) : default);
     }
 
-    private static UnifiedSoftmax Calibrated(Checkpoint checkpoint, DType activations) =>
-        checkpoint.Calibration?.For(activations) ?? throw new ModelFormatException(
+    // Attention's weights are multiplied with the values in the cache's format, or what it is read as.
+    private static UnifiedSoftmax Calibrated(Checkpoint checkpoint, ModelOptions options) =>
+        checkpoint.Calibration?.For(options.EffectiveCacheDType.IsQuantised() ? options.DType : options.EffectiveCacheDType)
+        ?? throw new ModelFormatException(
             $"{checkpoint.Directory}: has no {AttentionCalibration.FileName} with the phi of a unified softmax; make it: " +
             $"adze tune attention --model {checkpoint.Directory}");
 

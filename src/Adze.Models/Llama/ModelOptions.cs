@@ -12,6 +12,8 @@ public sealed record ModelOptions
     /// <summary>The type of the KV cache; None for that of the activations.</summary>
     public DType CacheDType { get; init; }
 
+    internal DType EffectiveCacheDType => CacheDType == DType.None ? DType : CacheDType;
+
     /// <summary>Attention's softmax. Unified takes φ from the folder's <c>adze.json</c>, which must be there.</summary>
     public Softmax Softmax { get; init; }
 
