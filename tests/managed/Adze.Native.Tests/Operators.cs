@@ -60,7 +60,7 @@ internal sealed class Operators : IDisposable
     ];
 
     // Arrays of its own: unoptimised code allocates for a literal span.
-    public void UpdatePlan() => 
+    public void UpdatePlan() =>
         _plan.Update(_qoIndptr, _kvIndptr, _kvLastPageLen, _bench.Stream, _maskIndptr);
 
     public void Launch(AdzeStream stream)
