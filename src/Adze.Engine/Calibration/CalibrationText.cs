@@ -22,7 +22,7 @@ public sealed record CalibrationText(string Name, IReadOnlyList<int[]> Pieces)
         string name = path ?? heldOut;
         int[][] pieces = path is null
             ? [.. HeldOutSet.Load(heldOut).SelectMany(pair => Cut(model, Join(model, pair.Prompt, pair.Answer), most))]
-            : [.. Cut(model, model.Encode(ReadText(path)), most)];
+            : ReadText(path) is { Length: > 0 } text ? [.. Cut(model, model.Encode(text), most)] : [];
         return pieces.Length > 0
             ? new CalibrationText(Path.GetFileName(name), pieces)
             : throw new ModelFormatException($"{name}: is empty");
