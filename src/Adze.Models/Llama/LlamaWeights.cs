@@ -7,7 +7,7 @@ internal readonly record struct Projection(Weight Weight, DeviceTensor Bias);
 
 /// <summary>The weights of one transformer layer.</summary>
 internal sealed record LlamaLayer(
-    DeviceTensor InputNorm, Projection Query, Projection Key, Projection Value, Projection Output,
+    DeviceTensor InputNorm, Projection Query, Projection Key, Projection Value, AttentionOptions Softmax, Projection Output,
     DeviceTensor PostAttentionNorm, Projection Gate, Projection Up, Projection Down);
 
 /// <summary>All weights of a model, on the device, in the checkpoint's types.</summary>
@@ -15,14 +15,16 @@ internal sealed class LlamaWeights : IDisposable
 {
     private readonly List<IDisposable> _owned = [];
 
-    public LlamaWeights(AdzeContext context, AdzeStream stream, Checkpoint checkpoint, IProgress<double>? progress)
+    public LlamaWeights(AdzeContext context, AdzeStream stream, Checkpoint checkpoint, ModelOptions options,
+        IProgress<double>? progress)
     {
         ModelConfig config = checkpoint.Config;
+        UnifiedSoftmax? softmax = options.Softmax == Softmax.Unified ? Calibrated(checkpoint, options) : null;
         WeightLoader loader = new(context, stream, checkpoint, _owned, progress);
         try
         {
             Embedding = loader.Matrix(LlamaTensors.Embedding);
-            Layers = [.. Enumerable.Range(0, config.NumLayers).Select(layer => LoadLayer(loader, layer, config))];
+            Layers = [.. Enumerable.Range(0, config.NumLayers).Select(layer => LoadLayer(loader, layer, config, softmax))];
             FinalNorm = loader.Vector(LlamaTensors.FinalNorm);
             Head = loader.Packed(config.TieWordEmbeddings ? LlamaTensors.Embedding : LlamaTensors.Head);
             InverseFrequencies = loader.Upload(RotaryFrequencies(config));
@@ -64,13 +66,20 @@ internal sealed class LlamaWeights : IDisposable
     private static IEnumerable<Projection> Projections(LlamaLayer layer) =>
         [layer.Query, layer.Key, layer.Value, layer.Output, layer.Gate, layer.Up, layer.Down];
 
-    private static LlamaLayer LoadLayer(WeightLoader loader, int layer, ModelConfig config)
+    private static LlamaLayer LoadLayer(WeightLoader loader, int layer, ModelConfig config, UnifiedSoftmax? softmax)
     {
         return new LlamaLayer(
             InputNorm: loader.Vector(LlamaTensors.InLayer(layer, LlamaTensors.InputNorm)),
             Query: Load("self_attn.q_proj", config.AttentionBias),
             Key: Load("self_attn.k_proj", config.AttentionBias),
             Value: Load("self_attn.v_proj", config.AttentionBias),
+            Softmax: softmax is null ? default : new AttentionOptions
+            {
+                Softmax = Softmax.Unified,
+                Phi = loader.Upload(softmax.Phi[layer]),
+                PhiBelow = softmax.PhiBelow,
+                PhiAbove = softmax.PhiAbove,
+            },
             Output: Load("self_attn.o_proj", config.AttentionBias),
             PostAttentionNorm: loader.Vector(LlamaTensors.InLayer(layer, LlamaTensors.PostAttentionNorm)),
             Gate: Load("mlp.gate_proj", config.MlpBias),
@@ -81,6 +90,13 @@ internal sealed class LlamaWeights : IDisposable
             loader.Packed(LlamaTensors.InLayer(layer, $"{name}.weight")),
             bias ? loader.Vector(LlamaTensors.InLayer(layer, $"{name}.bias")) : default);
     }
+
+    // Attention's weights are multiplied with the values in the cache's format, or what it is read as.
+    private static UnifiedSoftmax Calibrated(Checkpoint checkpoint, ModelOptions options) =>
+        checkpoint.Calibration?.For(options.EffectiveCacheDType.IsQuantised() ? options.DType : options.EffectiveCacheDType)
+        ?? throw new ModelFormatException(
+            $"{checkpoint.Directory}: has no {AttentionCalibration.FileName} with the phi of a unified softmax; make it: " +
+            $"adze tune attention --model {checkpoint.Directory}");
 
     private static float[] RotaryFrequencies(ModelConfig config)
     {
