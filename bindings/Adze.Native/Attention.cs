@@ -19,7 +19,7 @@ public readonly record struct AttentionOptions
     public DeviceTensor Sinks { get; init; }
 
     /// <summary>
-    /// [1, query heads] F32, for <see cref="Softmax.Unified"/> only: finite, near the largest logits (natural units, after
+    /// [1, query heads] F32, absent for <see cref="Softmax.Stable"/>: finite, near the largest logits (natural units, after
     /// scale and soft cap) of each head.
     /// </summary>
     public DeviceTensor Phi { get; init; }

@@ -71,9 +71,15 @@ public enum Softmax
 
     /// <summary>
     /// By φ, known beforehand (<see cref="AttentionOptions.Phi"/>; FlashDecoding++, arXiv 2311.01282): rows whose logits
-    /// leave the bounds around it are done again with their maximum. Backends may take <see cref="Stable"/> instead.
+    /// leave the bounds around it are done again with their maximum. The cpu takes <see cref="Stable"/> instead.
     /// </summary>
     Unified = 1,
+
+    /// <summary>
+    /// <see cref="Unified"/> where the library's table of measurements says that it is faster, else <see cref="Stable"/>.
+    /// φ is given either way.
+    /// </summary>
+    Tuned = 2,
 }
 
 /// <summary>What a native call returned.</summary>

@@ -36,7 +36,7 @@ internal sealed class CommonOptions
 
     private static readonly Dictionary<string, Softmax> s_softmaxes = new(StringComparer.Ordinal)
     {
-        ["auto"] = Softmax.Stable,
+        ["auto"] = Softmax.Tuned,
         ["stable"] = Softmax.Stable,
         ["unified"] = Softmax.Unified,
     };
@@ -60,7 +60,7 @@ internal sealed class CommonOptions
 
     private readonly Option<Softmax> _softmax = Choice("--softmax", s_softmaxes,
         "Attention's softmax. unified takes phi from the model's adze.json, see adze tune attention; cpu is stable all " +
-        "the same. auto is stable: no measurement says yet that unified is faster.");
+        "the same. auto is unified where that is measured to be faster and adze.json is there, else stable.");
 
     /// <summary>For commands that run no model.</summary>
     public void AddDeviceTo(Command command)

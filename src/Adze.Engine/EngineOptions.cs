@@ -27,7 +27,8 @@ public sealed record EngineOptions
 
     /// <summary>
     /// Attention's softmax. <see cref="Softmax.Unified"/> takes φ from the model's adze.json, which <c>adze tune
-    /// attention</c> writes; backends may take the stable one all the same, and cpu does.
+    /// attention</c> writes; <see cref="Softmax.Tuned"/> does so where the file is there and unified is measured to be faster.
+    /// cpu always takes the stable one.
     /// </summary>
     public Softmax Softmax { get; init; }
 

@@ -291,7 +291,8 @@ namespace Adze.Native.Interop
     internal enum adze_softmax
     {
         ADZE_SOFTMAX_STABLE = 0,
-        ADZE_SOFTMAX_UNIFIED = 1
+        ADZE_SOFTMAX_UNIFIED = 1,
+        ADZE_SOFTMAX_TUNED = 2
     }
 
     internal unsafe partial struct adze_kv_cache

@@ -19,12 +19,12 @@ internal sealed class LlamaWeights : IDisposable
         IProgress<double>? progress)
     {
         ModelConfig config = checkpoint.Config;
-        UnifiedSoftmax? softmax = options.Softmax == Softmax.Unified ? Calibrated(checkpoint, options) : null;
+        UnifiedSoftmax? softmax = Calibrated(checkpoint, options);
         WeightLoader loader = new(context, stream, checkpoint, _owned, progress);
         try
         {
             Embedding = loader.Matrix(LlamaTensors.Embedding);
-            Layers = [.. Enumerable.Range(0, config.NumLayers).Select(layer => LoadLayer(loader, layer, config, softmax))];
+            Layers = [.. Enumerable.Range(0, config.NumLayers).Select(layer => LoadLayer(loader, layer, config, options.Softmax, softmax))];
             FinalNorm = loader.Vector(LlamaTensors.FinalNorm);
             Head = loader.Packed(config.TieWordEmbeddings ? LlamaTensors.Embedding : LlamaTensors.Head);
             InverseFrequencies = loader.Upload(RotaryFrequencies(config));
@@ -66,19 +66,20 @@ internal sealed class LlamaWeights : IDisposable
     private static IEnumerable<Projection> Projections(LlamaLayer layer) =>
         [layer.Query, layer.Key, layer.Value, layer.Output, layer.Gate, layer.Up, layer.Down];
 
-    private static LlamaLayer LoadLayer(WeightLoader loader, int layer, ModelConfig config, UnifiedSoftmax? softmax)
+    private static LlamaLayer LoadLayer(
+        WeightLoader loader, int layer, ModelConfig config, Softmax softmax, UnifiedSoftmax? calibration)
     {
         return new LlamaLayer(
             InputNorm: loader.Vector(LlamaTensors.InLayer(layer, LlamaTensors.InputNorm)),
             Query: Load("self_attn.q_proj", config.AttentionBias),
             Key: Load("self_attn.k_proj", config.AttentionBias),
             Value: Load("self_attn.v_proj", config.AttentionBias),
-            Softmax: softmax is null ? default : new AttentionOptions
+            Softmax: calibration is null ? default : new AttentionOptions
             {
-                Softmax = Softmax.Unified,
-                Phi = loader.Upload(softmax.Phi[layer]),
-                PhiBelow = softmax.PhiBelow,
-                PhiAbove = softmax.PhiAbove,
+                Softmax = softmax,
+                Phi = loader.Upload(calibration.Phi[layer]),
+                PhiBelow = calibration.PhiBelow,
+                PhiAbove = calibration.PhiAbove,
             },
             Output: Load("self_attn.o_proj", config.AttentionBias),
             PostAttentionNorm: loader.Vector(LlamaTensors.InLayer(layer, LlamaTensors.PostAttentionNorm)),
@@ -91,12 +92,20 @@ internal sealed class LlamaWeights : IDisposable
             bias ? loader.Vector(LlamaTensors.InLayer(layer, $"{name}.bias")) : default);
     }
 
-    // Attention's weights are multiplied with the values in the cache's format, or what it is read as.
-    private static UnifiedSoftmax Calibrated(Checkpoint checkpoint, ModelOptions options) =>
-        checkpoint.Calibration?.For(options.EffectiveCacheDType.IsQuantised() ? options.DType : options.EffectiveCacheDType)
-        ?? throw new ModelFormatException(
+    // Attention's weights are multiplied with the values in the cache's format, or in BF16 where that is quantised. Without
+    // a calibration a tuned softmax is a stable one.
+    private static UnifiedSoftmax? Calibrated(Checkpoint checkpoint, ModelOptions options)
+    {
+        if (options.Softmax == Softmax.Stable || (options.Softmax == Softmax.Tuned && checkpoint.Calibration is null))
+        {
+            return null;
+        }
+
+        DType cache = options.EffectiveCacheDType;
+        return checkpoint.Calibration?.For(cache.IsQuantised() ? DType.BF16 : cache) ?? throw new ModelFormatException(
             $"{checkpoint.Directory}: has no {AttentionCalibration.FileName} with the phi of a unified softmax; make it: " +
             $"adze tune attention --model {checkpoint.Directory}");
+    }
 
     private static float[] RotaryFrequencies(ModelConfig config)
     {

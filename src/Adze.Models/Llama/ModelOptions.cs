@@ -14,7 +14,8 @@ public sealed record ModelOptions
 
     internal DType EffectiveCacheDType => CacheDType == DType.None ? DType : CacheDType;
 
-    /// <summary>Attention's softmax. Unified takes φ from the folder's <c>adze.json</c>, which must be there.</summary>
+    /// <summary>Attention's softmax. Unified takes φ from the folder's <c>adze.json</c>, which must be there;
+    /// Tuned is Stable without it.</summary>
     public Softmax Softmax { get; init; }
 
     /// <summary>The most tokens of one forward pass, over all sequences.</summary>
