@@ -61,6 +61,9 @@ public sealed class AttentionChoiceTests
     [Theory]
     [InlineData(DType.F16, 0)]
     [InlineData(DType.BF16, 1)]
+    [InlineData(DType.F8E4M3, 1)]
+    [InlineData(DType.I8, 1)]
+    [InlineData(DType.I4, 3)]
     public void A_narrower_cache_costs_few_answers(DType cache, int points)
     {
         int score = Score(cache);

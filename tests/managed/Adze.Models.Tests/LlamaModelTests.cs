@@ -114,6 +114,21 @@ public sealed class LlamaModelTests : IDisposable
     }
 
     [Theory]
+    [InlineData(DType.F16, 1e-2)]
+    [InlineData(DType.F8E4M3, 0.1)]
+    [InlineData(DType.I8, 1e-2)]
+    [InlineData(DType.I4, 0.3)]
+    public void CachesOfEveryFormatServe(DType dtype, double tolerance)
+    {
+        new TestCheckpoint().AddTensors(_folder).Write(_folder);
+        using Checkpoint checkpoint = Checkpoint.Open(_folder.Path);
+        using ModelRunner runner = new(_folder.Path, pageSize: 4, cacheDType: dtype);
+        (double relative, _) = Reference.Errors([.. runner.Run(true, (new(), Ids)).SelectMany(row => row)],
+            [.. new NaiveLlama(checkpoint).Run(Ids).SelectMany(row => row)]);
+        Assert.InRange(relative, 1e-5, tolerance);
+    }
+
+    [Theory]
     [InlineData(DType.BF16, 16, 0)]
     [InlineData(DType.F8E4M3, 8, 4)]
     [InlineData(DType.I8, 8, 4)]
@@ -243,6 +258,8 @@ public sealed class LlamaModelTests : IDisposable
     [Theory]
     [InlineData(DType.F32)]
     [InlineData(DType.F16)]
+    [InlineData(DType.I8)]
+    [InlineData(DType.I4)]
     public void CopiedPagesServeAsWellAsTheirOriginals(DType dtype)
     {
         new TestCheckpoint().AddTensors(_folder).Write(_folder);
