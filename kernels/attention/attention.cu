@@ -42,14 +42,18 @@ int q_parts(const AttentionParams& p) {
     return p.q.dtype == p.k.dtype ? 1 : p.q.dtype == ADZE_DTYPE_F32 ? 3 : 2;
 }
 int p_parts(const AttentionParams& p) {
-    return p.o.dtype != ADZE_DTYPE_F32 ? 1 : p.k.dtype == ADZE_DTYPE_BF16 ? 3 : 2;
+    const bool is_bf16 = p.k.dtype == ADZE_DTYPE_BF16;
+    if (p.o.dtype == ADZE_DTYPE_F32) return is_bf16 ? 3 : 2;
+    // A row's largest weight is 1, which every format has, but for phi and for scales of values; o may then be finer.
+    const bool has_token_scales = p.v.scales != nullptr && (p.v.scale_page_stride != 0 || p.v.scale_token_stride != 0);
+    const bool finer = p.o.dtype == ADZE_DTYPE_F16 && is_bf16;
+    return finer && (p.phi.data != nullptr || has_token_scales) ? 2 : 1;
 }
 
 float bound(float given, float most) {
     return given > 0.0f && given < most ? given : most;
 }
 
-template <class T>
 AttentionKernelParams kernel_params(const AttentionParams& p) {
     AttentionKernelParams out{};
     out.shape = p.plan->shape;
@@ -59,8 +63,8 @@ AttentionKernelParams kernel_params(const AttentionParams& p) {
     out.workspace = p.workspace;
     out.partials = partial_rows(*p.plan);
     out.mask = p.mask, out.alibi_slopes = p.alibi_slopes, out.sinks = p.sinks, out.phi = p.phi;
-    out.phi_below = bound(p.phi_below, PhiBounds<T>::kBelow);
-    out.phi_above = bound(p.phi_above, PhiBounds<T>::kAbove);
+    out.phi_below = bound(p.phi_below, kMostBelowPhi);
+    out.phi_above = bound(p.phi_above, kMostAbovePhi);
     out.num_work = max_work(*p.plan);
     out.num_merges = max_merges(*p.plan);
     out.q_parts = q_parts(p);
@@ -129,7 +133,7 @@ void launch_merges(LaunchStream& stream, const AttentionPlan& plan, const Attent
 
 template <class T>
 void launch_attention(LaunchStream& stream, const AttentionParams& p) {
-    const AttentionKernelParams params = kernel_params<T>(p);
+    const AttentionKernelParams params = kernel_params(p);
     const AttentionShape& s = p.plan->shape;
     // A sequence that has queries has a group of rows at least.
     for (int height = row_tile_of(s.group()); height <= highest_row_tile(s); ++height)
