@@ -1,5 +1,6 @@
 // attention: which instance and how many blocks serve a call, and its launches. kv_append is in kv_append.cu.
 #include "attention/attention.cuh"
+#include "attention/sm90_attention.h"
 #include "runtime/check.h"
 #include "runtime/gpu_operators.h"
 
@@ -109,7 +110,9 @@ void attention(LaunchStream& stream, const AttentionParams& p) {
     if (p.k.dtype == ADZE_DTYPE_F32) {
         fail(ADZE_ERROR_NOT_SUPPORTED, "k.dtype is f32; the GPU kernels support f16, bf16");
     }
-    const AttentionConfig c = choose_attention(stream, p);
+    AttentionConfig c = choose_attention(stream, p);
+    const bool prefill_done = launch_sm90_prefill(stream, p);
+    if (prefill_done && !stream.capturing()) c.work = p.plan->schedule.block_work[kRowTiles - 1].front();
     const AttentionKernelParams params{
         p.plan->shape, p.plan->device,
         p.q,           p.o,
@@ -117,7 +120,8 @@ void attention(LaunchStream& stream, const AttentionParams& p) {
         p.k,           p.v,
         p.workspace,   partial_rows(*p.plan),
         c.work,        {p.plan->split.blocks[0], p.plan->split.blocks[1], p.plan->split.blocks[2]},
-        c.q_parts,     c.p_parts};
+        c.q_parts,     c.p_parts,
+        prefill_done};
     if (p.k.dtype == ADZE_DTYPE_F16) {
         launch_format<f16>(stream, c, params);
     } else {

@@ -47,6 +47,7 @@ struct AttentionKernelParams {
     int64_t num_work;
     int32_t blocks[kRowTiles];
     int32_t q_parts, p_parts;  // numbers of T that q and p are made of
+    bool prefill_done;         // the pieces of the highest row tiles, which are the last
 };
 
 // A struct of 64-bit words from an array in global memory.
@@ -302,6 +303,8 @@ struct Attention {
 
 private:
     ADZE_DEVICE static int64_t num_work(const Params& p) {
+        if (p.prefill_done && p.plan.block_work[2] != nullptr)
+            return Global<const int32_t>(p.plan.block_work[2], p.blocks[2] + 1).load(0);
         const int height = p.plan.block_work[2] != nullptr ? 2 : p.plan.block_work[1] != nullptr ? 1 : 0;
         return Global<const int32_t>(p.plan.block_work[height], p.blocks[height] + 1).load(p.blocks[height]);
     }

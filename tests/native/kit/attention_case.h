@@ -21,6 +21,7 @@ struct AttentionCase {
     bool lse = true;
     Scales scales = Scales::kNone;
     int64_t gap = 0;         // added to every stride
+    int64_t o_gap = 1;       // and to that of o
     int64_t extra_rows = 2;  // rows of q, o and lse beyond the batch
     int32_t spare_sequences = 0;
     int64_t spare_tokens = 0, spare_pages = 0;
@@ -90,7 +91,10 @@ struct AttentionCall {
     adze_attention_desc desc() const;
     /// Runs, and checks that only the rows of the batch changed.
     void run(adze_stream* stream);
-    void expect_close() const;
+    /// `weight_error`: of each weight p, relative, beyond what float32 arithmetic loses: where a kernel rounds p to the
+    /// cache's format. With p (1 + e_j), |e_j| <= u, o is off by |sum e_j p_j v_j| / l <= u sum |p_j v_j| / l; l is summed
+    /// before p is rounded.
+    void expect_close(double weight_error = 0) const;
 
     AttentionCase c;
     oracle::Paging paging;

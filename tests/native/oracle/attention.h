@@ -37,6 +37,7 @@ struct AttentionShape {
 struct AttentionResult {
     std::vector<double> o, lse;              // [tokens, q_heads * dim_v], [tokens, q_heads]
     std::vector<double> o_error, lse_error;  // what float32 arithmetic may lose, before o is rounded
+    std::vector<double> o_size;              // the sum of |p v| that o is: a relative error of every p counts so often
 };
 
 /// An element of the cache, its scale applied: (page, slot, head, element).
@@ -52,6 +53,7 @@ AttentionResult attention(const Paging& batch, const AttentionShape& shape, cons
     out.o.assign(static_cast<size_t>(batch.tokens() * shape.q_heads * shape.dim_v), 0.0);
     out.lse.assign(static_cast<size_t>(batch.tokens() * shape.q_heads), -std::numeric_limits<double>::infinity());
     out.o_error.assign(out.o.size(), 0.0);
+    out.o_size.assign(out.o.size(), 0.0);
     out.lse_error.assign(out.lse.size(), 0.0);
 
     for (int s = 0; s < batch.sequences(); ++s) {
@@ -108,7 +110,8 @@ AttentionResult attention(const Paging& batch, const AttentionShape& shape, cons
                         }
                         const size_t at = static_cast<size_t>((row * shape.q_heads + head) * shape.dim_v + e);
                         out.o[at] = value / sum;
-                        out.o_error[at] = loss * magnitude / double(sum) + double(end - begin) * 0x1p-149;
+                        out.o_size[at] = magnitude / double(sum);
+                        out.o_error[at] = loss * out.o_size[at] + double(end - begin) * 0x1p-149;
                     }
                 }
             }
