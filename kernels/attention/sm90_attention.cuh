@@ -1,9 +1,10 @@
 // Prefill on sm_90a: the pieces of 128 rows, by the copy engine and wgmma. FlashAttention-3, arXiv 2407.08608, sections 3.1
 // and 3.2: warp specialisation, two consumers that take turns, and two tiles under way in each.
 //
-// A block takes the pieces of work that the plan dealt it, one after another, for one KV head. Its producer, one warp, keeps
-// a ring of stages filled with tiles of K and of V, box by box out of the pages. Two consumers, a warp group each, own 64 of
-// the 128 rows. Per tile a consumer
+// A block takes the pieces of work that the plan dealt it, one after another, for one KV head. Of its producers one warp keeps
+// a ring of stages filled with tiles of K and of V, box by box out of the pages, and two bring queries, which lie scattered
+// over tokens and heads, while the piece before is still being finished. Two consumers, a warp group each, own 64 of the 128
+// rows. Per tile a consumer
 //   1. waits for its turn, asks for this tile's q k^T and for the last tile's p v, and gives the turn to the other one;
 //   2. waits for the scores only, and makes weights of them while the tensor cores do p v and then the other's products;
 //   3. waits for p v, and rescales the sums.
@@ -68,6 +69,7 @@ struct Sm90Piece {
         window_begin = visible_begin(0) / kTileKeys * kTileKeys;
     }
 
+    ADZE_DEVICE bool is_empty() const { return kv_begin >= kv_end; }
     ADZE_DEVICE int token(int row) const { return (row_begin + row) / group; }
     // Keys that a row sees, besides the sinks. Both grow with the row.
     ADZE_DEVICE int visible_begin(int row) const {
@@ -112,7 +114,8 @@ struct Sm90Prefill {
     static constexpr int kSteps = kTileKeys / Scores::kK;  // of p v
 
     static constexpr int64_t shared_bytes(int stages) {
-        return (TileQ::kElements + int64_t{stages} * (TileK::kElements + TileV::kElements)) * 2 + (4 * stages + 1) * 8;
+        return (TileQ::kElements + int64_t{stages} * (TileK::kElements + TileV::kElements)) * 2 +
+               (4 * stages + 2 * kConsumers + 1) * 8;
     }
     static constexpr int kStages = shared_bytes(4) <= 227 << 10 ? 4 : shared_bytes(3) <= 227 << 10 ? 3 : 2;
     static constexpr int64_t kSharedBytes = shared_bytes(kStages);
@@ -121,13 +124,16 @@ struct Sm90Prefill {
     // p is at most 2^kUnit.
     static constexpr float kUnit = std::is_same_v<T, f16> ? 14.0f : 0.0f;
 
-    // Of named barriers; the consumer's index is added.
-    static constexpr int kTurn = 1, kGroup = 3;
+    static constexpr int kTurn = 1;  // a named barrier of each consumer
+    // Warps of the producers' group.
+    static constexpr int kGroupWarps = kWarpGroup / kWarpSize;
+    static constexpr int kKeyWarp = kConsumers * kGroupWarps, kQueryWarp = kKeyWarp + 1;  // one for each consumer
 
     struct Storage {
         TileQ q;
         Shared<T> k, v;
         Shared<uint64_t> k_full, k_free, v_full, v_free;  // of each stage
+        Shared<uint64_t> q_full, q_free;                  // of each consumer
         Shared<uint64_t> v_landed;                        // of a tile that is not full yet
 
         ADZE_DEVICE TileK k_tile(int stage) const { return {k.slice(stage * TileK::kElements, TileK::kElements)}; }
@@ -159,7 +165,7 @@ struct Sm90Prefill {
         const TileQ q{arena.take<T>(TileQ::kElements, TileQ::kAlignment)};
         const Shared<T> k = arena.take<T>(kStages * TileK::kElements, TileK::kAlignment);
         const Shared<T> v = arena.take<T>(kStages * TileV::kElements, TileV::kAlignment);
-        const Shared<uint64_t> barriers = arena.take<uint64_t>(4 * kStages + 1);
+        const Shared<uint64_t> barriers = arena.take<uint64_t>(4 * kStages + 2 * kConsumers + 1);
         const Storage s{q,
                         k,
                         v,
@@ -167,13 +173,17 @@ struct Sm90Prefill {
                         barriers.slice(kStages, kStages),
                         barriers.slice(2 * kStages, kStages),
                         barriers.slice(3 * kStages, kStages),
-                        barriers.slice(4 * kStages, 1)};
+                        barriers.slice(4 * kStages, kConsumers),
+                        barriers.slice(4 * kStages + kConsumers, kConsumers),
+                        barriers.slice(4 * kStages + 2 * kConsumers, 1)};
         if (thread_index() == 0) make_barriers(s);
         sync_block();
         const int group = shuffle(thread_index() / kWarpGroup, 0);  // which the compiler so knows to be the warp's
         if (group == kConsumers) {
             give_up_registers<kProducerRegisters>();
-            if (warp_index() == kConsumers * kWarpGroup / kWarpSize) produce(p, s);
+            const int warp = shuffle(warp_index(), 0);
+            if (warp == kKeyWarp) bring_keys(p, s);
+            if (warp >= kQueryWarp && warp < kQueryWarp + kConsumers) bring_queries(p, s, warp - kQueryWarp);
         } else {
             take_registers<kConsumerRegisters>();
             consume(p, s, group);
@@ -185,14 +195,18 @@ private:
         for (int i = 0; i < kStages; ++i) {
             mbarrier_init(s.k_full, i, 1);
             mbarrier_init(s.v_full, i, 1);
-            mbarrier_init(s.k_free, i, kConsumers * kWarpGroup / kWarpSize);
-            mbarrier_init(s.v_free, i, kConsumers * kWarpGroup / kWarpSize);
+            mbarrier_init(s.k_free, i, kConsumers * kGroupWarps);
+            mbarrier_init(s.v_free, i, kConsumers * kGroupWarps);
+        }
+        for (int i = 0; i < kConsumers; ++i) {
+            mbarrier_init(s.q_full, i, 1);
+            mbarrier_init(s.q_free, i, kGroupWarps);
         }
         mbarrier_init(s.v_landed, 0, 1);
         fence_mbarrier_init();
     }
 
-    // ---- producer ----
+    // ---- producers ----
 
     // A lane's share of a tile: some panels of the box that begins with token `token`.
     struct Boxes {
@@ -232,7 +246,7 @@ private:
         }
     }
 
-    ADZE_DEVICE static void produce(const Params& p, const Storage& s) {
+    ADZE_DEVICE static void bring_keys(const Params& p, const Storage& s) {
         Place place;
         uint32_t landed = 0;
         const Share share(p);
@@ -270,6 +284,34 @@ private:
         sync_warp();
     }
 
+    // The rows of one consumer; zeros beyond the piece's.
+    ADZE_DEVICE static void bring_queries(const Params& p, const Storage& s, int group) {
+        constexpr int kChunks = kDimQk / kChunk;
+        const Global<const T> memory(p.q);
+        const Share share(p);
+        uint32_t parity = 0;
+#pragma unroll 1
+        for (int work = share.begin; work < share.end; ++work) {
+            const Piece piece(p, work, share.num_work);
+            if (piece.is_empty()) continue;
+            mbarrier_wait(s.q_free, group, parity ^ 1);
+#pragma unroll 1
+            for (int i = lane_index(); i < kGroupRows * kChunks; i += kWarpSize) {
+                const int row = group * kGroupRows + i / kChunks, column = i % kChunks * kChunk;
+                const bool inside = guard(row < piece.rows && column < p.shape.head_dim_qk);
+                const int64_t token = inside ? piece.first_token + piece.token(row) : 0;
+                const int64_t index = token * p.q.row_stride + q_head(piece, row) * p.shape.head_dim_qk + column;
+                copy_chunk_async(s.q, row, column, memory, inside ? index : 0, inside);
+            }
+            commit_copies();
+            wait_copies<0>();
+            fence_async_proxy();
+            sync_warp();
+            if (lane_index() == 0) mbarrier_arrive(s.q_full, group);
+            parity ^= 1;
+        }
+    }
+
     // ---- consumers ----
 
     static constexpr int kSlots = 2;  // rows of a thread
@@ -285,41 +327,23 @@ private:
     ADZE_DEVICE static void consume(const Params& p, const Storage& s, int group) {
         if (group == 1) arrive_named(kTurn, kConsumers * kWarpGroup);  // 0 begins
         Place place;
+        uint32_t q_parity = 0;
         const Share share(p);
 #pragma unroll 1
         for (int work = share.begin; work < share.end; ++work) {
             typename Sums::C sums;
             Rows rows;
-            {
-                const Piece piece(p, work, share.num_work);
-                load_queries(p, piece, s.q, group);
+            if (const Piece piece(p, work, share.num_work); true) {
                 rows = start_rows(piece, group);
-                attend(p, piece, s, group, place, rows, sums);
+                if (!piece.is_empty()) {
+                    mbarrier_wait(s.q_full, group, q_parity);
+                    q_parity ^= 1;
+                    attend(p, piece, s, group, place, rows, sums);
+                }
             }
             write(p, Piece(p, work, share.num_work), group, rows, sums);
         }
         if (group == 0) sync_named(kTurn, kConsumers * kWarpGroup);  // the turn that 1 gave last
-    }
-
-    // The group's own rows; zeros beyond the piece's.
-    ADZE_DEVICE static void load_queries(const Params& p, const Piece& piece, const TileQ& q, int group) {
-        constexpr int kChunks = kDimQk / kChunk;
-        const Global<const T> memory(p.q);
-        sync_named(kGroup + group, kWarpGroup);  // nobody reads the last piece's
-#pragma unroll 4
-        for (int i = thread_index() % kWarpGroup; i < kGroupRows * kChunks; i += kWarpGroup) {
-            const int row = group * kGroupRows + i / kChunks, column = i % kChunks * kChunk;
-            const bool inside = guard(row < piece.rows && column < p.shape.head_dim_qk);
-            copy_chunk_async(q, row, column, memory,
-                             inside ? (piece.first_token + piece.token(row)) * p.q.row_stride +
-                                          q_head(piece, row) * p.shape.head_dim_qk + column
-                                    : 0,
-                             inside);
-        }
-        commit_copies();
-        wait_copies<0>();
-        fence_async_proxy();
-        sync_named(kGroup + group, kWarpGroup);
     }
 
     ADZE_DEVICE static int64_t q_head(const Piece& piece, int row) {
@@ -349,25 +373,26 @@ private:
 
     ADZE_DEVICE static void attend(const Params& p, const Piece& piece, const Storage& s, int group, Place& place,
                                    Rows& rows, typename Sums::C& sums) {
-        if (piece.kv_begin >= piece.kv_end) return;
         typename Scores::C scores;
         typename Sums::A weights[kSteps];
         Place last = place;
 
-        int tile = piece.kv_begin;
+        int tile = piece.kv_begin, next = piece.next_tile(tile);
         mbarrier_wait(s.k_full, place.stage, place.parity);
         take_turn(group);
         multiply_keys(s.q, s.k_tile(place.stage), group, scores);
         pass_turn(group);
         wgmma_wait<0>();
         wgmma_pin(scores);
-        leave(s.k_free, place);
+        leave(s.k_free, place.stage);
+        if (next >= piece.kv_end) leave(s.q_free, group);
         place.advance();
         weigh(p, piece, tile, rows, scores);
         make_weights(scores, weights);
 
 #pragma unroll 1
-        for (tile = piece.next_tile(tile); tile < piece.kv_end; tile = piece.next_tile(tile)) {
+        while (next < piece.kv_end) {
+            tile = next, next = piece.next_tile(tile);
             mbarrier_wait(s.k_full, place.stage, place.parity);
             take_turn(group);
             multiply_keys(s.q, s.k_tile(place.stage), group, scores);
@@ -376,11 +401,12 @@ private:
             pass_turn(group);
             wgmma_wait<1>();
             wgmma_pin(scores);
-            leave(s.k_free, place);
+            leave(s.k_free, place.stage);
+            if (next >= piece.kv_end) leave(s.q_free, group);
             weigh(p, piece, tile, rows, scores);
             wgmma_wait<0>();
             wgmma_pin(sums);
-            leave(s.v_free, last);
+            leave(s.v_free, last.stage);
             rescale(rows, sums);
             make_weights(scores, weights);
             last = place;
@@ -391,7 +417,7 @@ private:
         multiply_values(s.v_tile(last.stage), weights, sums);
         wgmma_wait<0>();
         wgmma_pin(sums);
-        leave(s.v_free, last);
+        leave(s.v_free, last.stage);
     }
 
     ADZE_DEVICE static void take_turn(int group) {
@@ -400,8 +426,9 @@ private:
     ADZE_DEVICE static void pass_turn(int group) {
         arrive_named(kTurn + 1 - group, kConsumers * kWarpGroup);
     }
-    ADZE_DEVICE static void leave(const Shared<uint64_t>& free, const Place& place) {
-        if (lane_index() == 0) mbarrier_arrive(free, place.stage);
+    // The warp will not read it again.
+    ADZE_DEVICE static void leave(const Shared<uint64_t>& free, int index) {
+        if (lane_index() == 0) mbarrier_arrive(free, index);
     }
 
     ADZE_DEVICE static void multiply_keys(const TileQ& q, const TileK& k, int group, typename Scores::C& scores) {

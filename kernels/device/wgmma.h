@@ -55,9 +55,10 @@ ADZE_HOST_DEVICE constexpr uint64_t wgmma_descriptor(uint32_t shared_address, ui
            static_cast<uint64_t>((leading_bytes & 0x3ffffu) >> 4) << 16 |
            static_cast<uint64_t>((stride_bytes & 0x3ffffu) >> 4) << 32 | uint64_t{1} << 62;
 }
-// One addition, whose second number is mostly a constant: shared memory ends before the field would overflow.
+// One addition of 32 bits, of a number that is mostly a constant: shared memory ends before the field would overflow.
 ADZE_HOST_DEVICE constexpr uint64_t moved_descriptor(uint64_t descriptor, int bytes) {
-    return descriptor + static_cast<uint32_t>(bytes >> 4);
+    const uint32_t low = static_cast<uint32_t>(descriptor) + static_cast<uint32_t>(bytes >> 4);
+    return (descriptor & ~uint64_t{0xffffffffu}) | low;
 }
 constexpr uint32_t kPatternBytes = 1024;  // 8 rows of 128 bytes
 // Of a tile at `tile_address` whose rows are m or n and whose columns are k, from (row, k) on.
