@@ -388,29 +388,33 @@ private:
         if (next >= piece.kv_end) leave(s.q_free, group);
         place.advance();
         weigh(p, piece, tile, rows, scores);
+        if (next < piece.kv_end) mbarrier_wait(s.k_full, place.stage, place.parity);
         make_weights(scores, weights);
 
 #pragma unroll 1
         while (next < piece.kv_end) {
             tile = next, next = piece.next_tile(tile);
-            mbarrier_wait(s.k_full, place.stage, place.parity);
+            const Place now = place;
             take_turn(group);
-            multiply_keys(s.q, s.k_tile(place.stage), group, scores);
+            multiply_keys(s.q, s.k_tile(now.stage), group, scores);
             mbarrier_wait(s.v_full, last.stage, last.parity);
             multiply_values(s.v_tile(last.stage), weights, sums);
             pass_turn(group);
             wgmma_wait<1>();
             wgmma_pin(scores);
-            leave(s.k_free, place.stage);
+            leave(s.k_free, now.stage);
             if (next >= piece.kv_end) leave(s.q_free, group);
+            place.advance();
             weigh(p, piece, tile, rows, scores);
+            // Here, and pinned, since the compiler moves the wait for p v before the exponentials, but not before a loop.
+            wgmma_pin(scores);
+            if (next < piece.kv_end) mbarrier_wait(s.k_full, place.stage, place.parity);
             wgmma_wait<0>();
             wgmma_pin(sums);
             leave(s.v_free, last.stage);
             rescale(rows, sums);
             make_weights(scores, weights);
-            last = place;
-            place.advance();
+            last = now;
         }
 
         mbarrier_wait(s.v_full, last.stage, last.parity);
