@@ -45,6 +45,8 @@ add_library(adze_objects OBJECT
     runtime/cpu_pool.cpp
     runtime/failure.cpp
     runtime/memory.cpp
+    runtime/reserved_memory.cpp
+    runtime/staging.cpp
     runtime/stream.cpp
     runtime/version.cpp
     sampling/sampling_api.cpp)

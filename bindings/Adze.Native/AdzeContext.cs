@@ -17,6 +17,12 @@ public sealed record ContextOptions
 
     /// <summary>Every result is bitwise equal across runs and across the rest of a batch. Always so on cpu.</summary>
     public bool Deterministic { get; init; }
+
+    /// <summary>
+    /// For debugging on GPUs: attention and append check the page ids in device memory, and so wait for their stream. On cpu and
+    /// sim they always do.
+    /// </summary>
+    public bool CheckIndices { get; init; }
 }
 
 /// <summary>
@@ -27,6 +33,9 @@ public sealed unsafe class AdzeContext : IDisposable
 {
     /// <summary>ADZE_CONTEXT_DETERMINISTIC.</summary>
     internal const uint DeterministicFlag = 1;
+
+    /// <summary>ADZE_CONTEXT_CHECK_INDICES.</summary>
+    internal const uint CheckIndicesFlag = 2;
 
     /// <summary>Makes a context for one device.</summary>
     /// <param name="options">Null is all defaults.</param>
@@ -48,7 +57,7 @@ public sealed unsafe class AdzeContext : IDisposable
             device = options.Device,
             num_threads = options.NumThreads,
             cpu_isa = (adze_cpu_isa)options.CpuIsa,
-            flags = options.Deterministic ? DeterministicFlag : 0,
+            flags = (options.Deterministic ? DeterministicFlag : 0) | (options.CheckIndices ? CheckIndicesFlag : 0),
         };
         nint created = 0;
         adze_status status = adze_context_create((nint)(&desc), &created);

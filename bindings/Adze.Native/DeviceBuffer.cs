@@ -11,13 +11,21 @@ public sealed unsafe class DeviceBuffer : IDisposable
     /// <param name="bytes">How much; 0 is legal.</param>
     /// <exception cref="AdzeException">Memory ran out.</exception>
     public DeviceBuffer(AdzeContext context, ulong bytes)
+        : this(context, bytes, reserve: false)
+    {
+    }
+
+    private DeviceBuffer(AdzeContext context, ulong bytes, bool reserve)
         : this(context)
     {
-        nint created = 0;
-        adze_status status = adze_buffer_create(context.Handle.Raw, bytes, &created);
+        nint created = 0, owner = context.Handle.Raw;
+        adze_status status = reserve
+            ? adze_buffer_reserve(owner, bytes, &created)
+            : adze_buffer_create(owner, bytes, &created);
         Handle.Complete(status, created);
         Address = adze_buffer_data(created);
         Bytes = bytes;
+        Granularity = adze_buffer_granularity(created);
     }
 
     private DeviceBuffer(AdzeContext context, nint data, ulong bytes)
@@ -41,6 +49,9 @@ public sealed unsafe class DeviceBuffer : IDisposable
     /// <summary>Size.</summary>
     public ulong Bytes { get; }
 
+    /// <summary>Bytes in which a reserved buffer takes memory; 0 for one that has all its memory.</summary>
+    public ulong Granularity { get; }
+
     /// <summary>Device address; 0 for an empty buffer. On cpu it is ordinary memory.</summary>
     public nint Data
     {
@@ -63,6 +74,49 @@ public sealed unsafe class DeviceBuffer : IDisposable
     /// <param name="bytes">Size of the memory.</param>
     /// <returns>A buffer whose disposal leaves the memory alone.</returns>
     public static DeviceBuffer Adopt(AdzeContext context, nint data, ulong bytes) => new(context, data, bytes);
+
+    /// <summary>
+    /// Device addresses that get memory by <see cref="Map"/>, where and when it is wanted: so what grows stays where it is, and
+    /// much more can be reserved than the device has. What reaches where no memory is fails.
+    /// </summary>
+    /// <param name="context">Whose device.</param>
+    /// <param name="bytes">How much; at least 1.</param>
+    /// <returns>A buffer without memory.</returns>
+    /// <exception cref="AdzeException">There are not so many addresses, or the device has no such thing.</exception>
+    public static DeviceBuffer Reserve(AdzeContext context, ulong bytes) => new(context, bytes, reserve: true);
+
+    /// <summary>
+    /// Gives memory, contents undefined, to what a range of a reserved buffer touches, rounded outwards to
+    /// <see cref="Granularity"/>. What has memory keeps it and what is in it.
+    /// </summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="bytes">How many.</param>
+    /// <exception cref="AdzeException">There is not so much memory; then nothing has changed.</exception>
+    public void Map(ulong offset, ulong bytes)
+    {
+        Handle.Acquire();
+        try
+        {
+            NativeCall.Check(adze_buffer_map(Handle.Raw, offset, bytes));
+        }
+        finally
+        {
+            Handle.DangerousRelease();
+        }
+    }
+
+    /// <summary>
+    /// Takes the memory back from what lies wholly inside a range of a reserved buffer, once what was put on the stream before
+    /// is done.
+    /// </summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="bytes">How many.</param>
+    /// <param name="stream">The stream that used the memory last; it may not be capturing.</param>
+    public void Unmap(ulong offset, ulong bytes, AdzeStream stream)
+    {
+        using NativeCall call = new(stream);
+        NativeCall.Check(adze_buffer_unmap(call.Hold(Handle), offset, bytes, call.Stream));
+    }
 
     /// <summary>
     /// Host to device. The span is read before the call returns: where the stream runs behind, the call waits for it.

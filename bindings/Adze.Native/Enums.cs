@@ -35,7 +35,7 @@ public enum CpuIsa
     Avx512 = 3,
 }
 
-/// <summary>Element type of a tensor.</summary>
+/// <summary>Element type of a tensor; the last three are of KV caches alone.</summary>
 public enum DType
 {
     /// <summary>No type: an absent tensor.</summary>
@@ -52,6 +52,15 @@ public enum DType
 
     /// <summary>32-bit signed integer.</summary>
     I32 = 4,
+
+    /// <summary>FP8 E4M3: largest 448, no infinity.</summary>
+    F8E4M3 = 5,
+
+    /// <summary>8-bit signed integer.</summary>
+    I8 = 6,
+
+    /// <summary>4-bit signed integer, two in a byte, the first in the lower half.</summary>
+    I4 = 7,
 }
 
 /// <summary>What a native call returned.</summary>
@@ -85,13 +94,22 @@ public enum AdzeStatus
 /// <summary>Facts about element types.</summary>
 public static class DTypeExtensions
 {
+    /// <summary>Size of a tensor's element.</summary>
+    /// <param name="dtype">An element type of whole bytes.</param>
+    /// <returns>4, 2 or 1.</returns>
+    public static int Bytes(this DType dtype) => dtype.Bits() is var bits && bits % 8 == 0
+        ? bits / 8
+        : throw new ArgumentOutOfRangeException(nameof(dtype), dtype, "Not of whole bytes.");
+
     /// <summary>Size of an element.</summary>
     /// <param name="dtype">An element type other than <see cref="DType.None"/>.</param>
-    /// <returns>4 or 2.</returns>
-    public static int Bytes(this DType dtype) => dtype switch
+    /// <returns>32, 16, 8 or 4.</returns>
+    public static int Bits(this DType dtype) => dtype switch
     {
-        DType.F32 or DType.I32 => 4,
-        DType.F16 or DType.BF16 => 2,
+        DType.F32 or DType.I32 => 32,
+        DType.F16 or DType.BF16 => 16,
+        DType.F8E4M3 or DType.I8 => 8,
+        DType.I4 => 4,
         _ => throw new ArgumentOutOfRangeException(nameof(dtype), dtype, "Not an element type."),
     };
 }

@@ -2,11 +2,11 @@ namespace Adze.Native;
 
 /// <summary>
 /// The keys or the values of one layer in device memory: element e of head h of token t of page p is at
-/// p · PageStride + t · TokenStride + h · HeadStride + e.
+/// p · PageStride + t · TokenStride + h · HeadStride + e. Of I4 each vector begins and ends at a multiple of 32 elements.
 /// </summary>
 /// <param name="Buffer">Whose memory.</param>
 /// <param name="OffsetBytes">Where page 0 begins.</param>
-/// <param name="DType">F32 (cpu only), F16 or BF16.</param>
+/// <param name="DType">F32 (cpu only), F16, BF16, F8E4M3, I8 or I4; the last three need scales.</param>
 /// <param name="NumPages">Pages in the cache; every page id is below it.</param>
 /// <param name="PageStride">In elements.</param>
 /// <param name="TokenStride">In elements.</param>
@@ -20,7 +20,10 @@ public readonly record struct KvCacheView(
     long TokenStride,
     long HeadStride)
 {
-    /// <summary>F32 factors of the stored elements, or absent; reached by the strides below from its first element.</summary>
+    /// <summary>
+    /// F32 factors of the stored elements, or absent; reached by the strides below from its first element. Of F8E4M3, I8
+    /// and I4 appending sets them where they depend on the token.
+    /// </summary>
     public DeviceTensor Scales { get; init; }
 
     /// <summary>In elements; 0 where scales do not depend on the page.</summary>
@@ -40,7 +43,8 @@ public readonly record struct KvCacheView(
         string name)
     {
         nint data = call.Hold(Buffer, name);
-        CheckExtent(Buffer, OffsetBytes, DType.Bytes(), Last(plan, PageStride, TokenStride, HeadStride) + headDim, name);
+        int vector = DType == DType.I4 ? (headDim + 31) / 32 * 32 : headDim;
+        CheckExtent(Buffer, OffsetBytes, DType.Bits(), Last(plan, PageStride, TokenStride, HeadStride) + vector, name);
         adze_kv_cache view = new()
         {
             data = data + (nint)OffsetBytes,
@@ -71,7 +75,7 @@ public readonly record struct KvCacheView(
         }
 
         Int128 elements = Last(plan, ScalePageStride, ScaleTokenStride, ScaleHeadStride) + 1;
-        CheckExtent(scales, Scales.OffsetBytes, sizeof(float), elements, name);
+        CheckExtent(scales, Scales.OffsetBytes, DType.F32.Bits(), elements, name);
         view.scales = call.Hold(scales, name) + (nint)Scales.OffsetBytes;
         view.scale_page_stride = ScalePageStride;
         view.scale_token_stride = ScaleTokenStride;
@@ -89,14 +93,14 @@ public readonly record struct KvCacheView(
             + (Int128)(plan.NumKvHeads - 1) * headStride;
     }
 
-    private void CheckExtent(DeviceBuffer buffer, ulong offset, int elementBytes, Int128 elements, string name)
+    private void CheckExtent(DeviceBuffer buffer, ulong offset, int elementBits, Int128 elements, string name)
     {
         // Fewer than one page is left to the native checks.
         Int128 needed = NumPages <= 0 ? 0 : elements;
-        if (offset > buffer.Bytes || needed > (buffer.Bytes - offset) / (ulong)elementBytes)
+        if (offset > buffer.Bytes || needed > (Int128)(buffer.Bytes - offset) * 8 / elementBits)
         {
             throw new ArgumentException(
-                $"{NumPages} pages span {needed} elements of {elementBytes} bytes at byte {offset}, beyond a buffer of " +
+                $"{NumPages} pages span {needed} elements of {elementBits} bits at byte {offset}, beyond a buffer of " +
                 $"{buffer.Bytes} bytes.",
                 name);
         }

@@ -65,9 +65,17 @@ void require_head_dim(int32_t value, const char* name) {
     fail(ADZE_ERROR_NOT_SUPPORTED, "%s is %d; the GPU kernels support 64, 80, 96, 128, 256", name, value);
 }
 
+// Options that the kernels do not have yet.
+void require_none(bool given, const char* name) {
+    if (given) fail(ADZE_ERROR_NOT_SUPPORTED, "%s is given; the GPU kernels do not support it yet", name);
+}
+
 void gpu_require_attention(const AttentionShape& shape) {
     require_head_dim(shape.head_dim_qk, "head_dim_qk");
     require_head_dim(shape.head_dim_v, "head_dim_v");
+    require_none(shape.logits_soft_cap != 0, "logits_soft_cap");
+    require_none(shape.sink_tokens != 0, "sink_tokens");
+    require_none(shape.max_mask_words != 0, "max_mask_words");
 }
 
 // Blocks that a processor runs at once, and the splits of deterministic contexts.
@@ -107,9 +115,11 @@ void launch_format(LaunchStream& stream, const AttentionConfig& c, const Attenti
 }
 
 void attention(LaunchStream& stream, const AttentionParams& p) {
-    if (p.k.dtype == ADZE_DTYPE_F32) {
-        fail(ADZE_ERROR_NOT_SUPPORTED, "k.dtype is f32; the GPU kernels support f16, bf16");
+    if (p.k.dtype != ADZE_DTYPE_F16 && p.k.dtype != ADZE_DTYPE_BF16) {
+        fail(ADZE_ERROR_NOT_SUPPORTED, "k.dtype is %s; the GPU kernels support F16, BF16", dtype_name(p.k.dtype));
     }
+    require_none(p.alibi_slopes.data != nullptr, "alibi_slopes");
+    require_none(p.sinks.data != nullptr, "sinks");
     AttentionConfig c = choose_attention(stream, p);
     const bool prefill_done = launch_sm90_prefill(stream, p);
     if (prefill_done && !stream.capturing()) c.work = p.plan->schedule.block_work[kRowTiles - 1].front();

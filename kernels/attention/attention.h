@@ -138,6 +138,19 @@ struct AttentionMergeParams {
     adze_tensor parts, parts_lse, o, lse;
 };
 
+// Elements to which a vector of I4 is padded.
+constexpr int32_t kInt4Padding = 32;
+constexpr int64_t padded_int4(int64_t head_dim) {
+    return (head_dim + kInt4Padding - 1) / kInt4Padding * kInt4Padding;
+}
+inline bool is_quantised(const adze_kv_cache& cache) {
+    return cache.dtype == ADZE_DTYPE_F8E4M3 || cache.dtype == ADZE_DTYPE_I8 || cache.dtype == ADZE_DTYPE_I4;
+}
+// Whether appending sets the scales.
+inline bool has_dynamic_scales(const adze_kv_cache& cache) {
+    return is_quantised(cache) && cache.scale_token_stride != 0;
+}
+
 struct KvAppendParams {
     const AttentionPlan* plan;
     adze_tensor k, v, kv_indices;

@@ -3,7 +3,9 @@
 #include <cinttypes>
 #include <cmath>
 #include <memory>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "adze/attention.h"
 #include "runtime/objects.h"
@@ -104,10 +106,15 @@ void require_batch(const AttentionShape& shape, const adze_attention_batch& b) {
     if (b.mask_indptr != nullptr) require_masks(shape, b);
 }
 
+// Elements of a vector with its padding.
+int64_t vector_elements(adze_dtype dtype, int32_t head_dim) {
+    return dtype == ADZE_DTYPE_I4 ? padded_int4(head_dim) : head_dim;
+}
+
 // Bytes from the first to the last element of a cache.
 uint64_t cache_bytes(const adze_kv_cache& cache, const AttentionShape& shape, int32_t head_dim, const char* name) {
     if (cache.num_pages == 0) return 0;
-    int64_t span = head_dim;
+    int64_t span = vector_elements(cache.dtype, head_dim);
     bool overflows = false;
     for (const auto& [count, stride] : {std::pair{cache.num_pages, cache.page_stride},
                                         {int64_t{shape.page_size}, cache.token_stride},
@@ -116,15 +123,27 @@ uint64_t cache_bytes(const adze_kv_cache& cache, const AttentionShape& shape, in
         overflows |= count > 1 && __builtin_mul_overflow(count - 1, stride, &reach);
         overflows |= __builtin_add_overflow(span, reach, &span);
     }
-    overflows |= __builtin_mul_overflow(span, dtype_bytes(cache.dtype), &span);
+    overflows |= __builtin_mul_overflow(span, dtype_bits(cache.dtype), &span);
     require(!overflows, "%s has %" PRId64 " pages at page_stride %" PRId64 "; that exceeds the address space", name,
             cache.num_pages, cache.page_stride);
-    return static_cast<uint64_t>(span);
+    return static_cast<uint64_t>(span) / 8;
 }
 
-void require_cache(const adze_kv_cache& cache, const AttentionShape& shape, int32_t head_dim, const char* name) {
+// I4 begins each vector at 16 bytes.
+void require_quantised(const adze_kv_cache& cache, const char* name) {
+    require(cache.scales != nullptr, "%s.scales is NULL; a cache of %s needs scales", name, dtype_name(cache.dtype));
+    if (cache.dtype != ADZE_DTYPE_I4) return;
+    for (const auto& [stride, of] :
+         {std::pair{cache.page_stride, "page"}, {cache.token_stride, "token"}, {cache.head_stride, "head"}}) {
+        require(stride % kInt4Padding == 0, "%s.%s_stride is %" PRId64 "; of I4 it must be a multiple of %d", name, of,
+                stride, kInt4Padding);
+    }
+}
+
+void require_cache(const adze_kv_cache& cache, uint32_t dtypes, const AttentionShape& shape, int32_t head_dim,
+                   const char* name) {
     // Reported like a tensor of its first page; a cache without pages has nothing to point to.
-    require_dtype(cache.dtype, kFloatTypes, name);
+    require_dtype(cache.dtype, dtypes, name);
     require(cache.reserved == 0, "%s.reserved is %d; it must be zero", name, cache.reserved);
     require(cache.num_pages >= 0, "%s.num_pages is %" PRId64 "; it must not be negative", name, cache.num_pages);
     require(cache.page_stride >= 0 && cache.token_stride >= 0 && cache.head_stride >= 0,
@@ -133,41 +152,52 @@ void require_cache(const adze_kv_cache& cache, const AttentionShape& shape, int3
     require(cache.scale_page_stride >= 0 && cache.scale_token_stride >= 0 && cache.scale_head_stride >= 0,
             "%s has a negative scale stride: page %" PRId64 ", token %" PRId64 ", head %" PRId64, name,
             cache.scale_page_stride, cache.scale_token_stride, cache.scale_head_stride);
-    require(shape.page_size == 1 || cache.token_stride >= head_dim,
-            "%s.token_stride is %" PRId64 "; it must be at least the head dim, %d", name, cache.token_stride, head_dim);
-    require(shape.num_kv_heads == 1 || cache.head_stride >= head_dim,
-            "%s.head_stride is %" PRId64 "; it must be at least the head dim, %d", name, cache.head_stride, head_dim);
-    require(cache.num_pages <= 1 || cache.page_stride >= head_dim,
-            "%s.page_stride is %" PRId64 "; it must be at least the head dim, %d", name, cache.page_stride, head_dim);
+    const int64_t vector = vector_elements(cache.dtype, head_dim);
+    for (const auto& [count, stride, of] : {std::tuple{int64_t{shape.page_size}, cache.token_stride, "token"},
+                                            {int64_t{shape.num_kv_heads}, cache.head_stride, "head"},
+                                            {cache.num_pages, cache.page_stride, "page"}}) {
+        require(count <= 1 || stride >= vector,
+                "%s.%s_stride is %" PRId64 "; it must be at least a vector's elements, %" PRId64, name, of, stride,
+                vector);
+    }
     require(reinterpret_cast<uintptr_t>(cache.scales) % sizeof(float) == 0,
             "%s.scales is %p; it must be aligned to 4 bytes", name, static_cast<const void*>(cache.scales));
     cache_bytes(cache, shape, head_dim, name);
     if (cache.num_pages == 0) return;
+    if (is_quantised(cache)) require_quantised(cache, name);
     require(cache.data != nullptr, "%s.data is NULL", name);
-    require(reinterpret_cast<uintptr_t>(cache.data) % static_cast<uintptr_t>(dtype_bytes(cache.dtype)) == 0,
-            "%s.data is %p; it must be aligned to %" PRId64 " bytes", name, cache.data, dtype_bytes(cache.dtype));
+    const int64_t alignment = cache.dtype == ADZE_DTYPE_I4 ? kInt4Padding / 2 : dtype_bytes(cache.dtype);
+    require(reinterpret_cast<uintptr_t>(cache.data) % static_cast<uintptr_t>(alignment) == 0,
+            "%s.data is %p; it must be aligned to %" PRId64 " bytes", name, cache.data, alignment);
 }
 
-// No two elements of a cache that is written may share memory: each stride clears what the smaller ones span.
-void require_distinct(const adze_kv_cache& cache, const AttentionShape& shape, int32_t head_dim, const char* name) {
-    std::array<std::pair<int64_t, int64_t>, 3> steps{{{cache.page_stride, cache.num_pages},
-                                                      {cache.token_stride, shape.page_size},
-                                                      {cache.head_stride, shape.num_kv_heads}}};
+// No two vectors of `extent` elements that are written may share memory: each stride clears what the smaller ones span.
+void require_distinct(const AttentionShape& shape, int64_t pages, const std::array<int64_t, 3>& strides, int64_t extent,
+                      const char* name, const char* of) {
+    std::array<std::pair<int64_t, int64_t>, 3> steps{
+        {{strides[0], pages}, {strides[1], shape.page_size}, {strides[2], shape.num_kv_heads}}};
     std::sort(steps.begin(), steps.end());
-    int64_t extent = head_dim;
     for (const auto& [stride, count] : steps) {
         if (count <= 1) continue;
-        require(stride >= extent,
-                "%s has a stride of %" PRId64 " where %" PRId64 " elements lie; strides may not overlap", name, stride,
-                extent);
+        require(stride >= extent, "%s has a stride of %" PRId64 " where %" PRId64 " %s lie; strides may not overlap",
+                name, stride, extent, of);
         extent += (count - 1) * stride;
     }
 }
 
+// Of a cache that is appended to.
+void require_writable(const adze_kv_cache& cache, const AttentionShape& shape, int32_t head_dim, const char* name) {
+    require_distinct(shape, cache.num_pages, {cache.page_stride, cache.token_stride, cache.head_stride},
+                     vector_elements(cache.dtype, head_dim), name, "elements");
+    if (!has_dynamic_scales(cache)) return;
+    require_distinct(shape, cache.num_pages,
+                     {cache.scale_page_stride, cache.scale_token_stride, cache.scale_head_stride}, 1, name, "scales");
+}
+
 void require_caches(const adze_kv_cache& k, const char* k_name, const adze_kv_cache& v, const char* v_name,
-                    const AttentionShape& shape) {
-    require_cache(k, shape, shape.head_dim_qk, k_name);
-    require_cache(v, shape, shape.head_dim_v, v_name);
+                    uint32_t dtypes, const AttentionShape& shape) {
+    require_cache(k, dtypes, shape, shape.head_dim_qk, k_name);
+    require_cache(v, dtypes, shape, shape.head_dim_v, v_name);
     require(v.dtype == k.dtype, "%s.dtype is %s; it must be %s's, %s", v_name, dtype_name(v.dtype), k_name,
             dtype_name(k.dtype));
     require(v.num_pages == k.num_pages, "%s.num_pages is %" PRId64 "; it must be %s's, %" PRId64, v_name, v.num_pages,
@@ -265,10 +295,11 @@ const AttentionPlan& require_plan(const adze_attention_plan* plan, const adze_st
     return plan->plan;
 }
 
-// Puts the schedule's image where the runs that follow on the stream read it.
+// Puts the schedule's image where runs read it: in the stream's order, so after the runs put there before, whose batch it
+// replaces, and before those that follow.
 void write_device_plan(adze_attention_plan& plan, DeviceStream* stream) {
-    const uint64_t used = write_attention_image(plan.plan, plan.image.data());
-    plan.backend().write(stream, plan.owned, plan.image.data(), used);
+    const uint64_t used = write_attention_image(plan.plan, plan.staging->next());
+    plan.staging->copy(stream, plan.owned, used);
 }
 
 // Where that fails nobody knows what the device has: the plan has an empty batch until it is updated again.
@@ -284,13 +315,29 @@ void replace_device_plan(adze_attention_plan& plan, DeviceStream* stream) {
 // With an empty batch, so that a run before the first update finds no work.
 void make_device_plan(adze_attention_plan& plan) {
     const BackendTable& backend = plan.backend();
-    plan.image.resize(attention_image_bytes(plan.plan));
-    plan.allocate(plan.image.size());
+    const uint64_t bytes = attention_image_bytes(plan.plan);
+    plan.staging = std::make_unique<Staging>(backend, plan.context->device, bytes);
+    plan.allocate(bytes);
     plan.plan.device = attention_image_view(plan.plan, plan.owned);
     adze_stream stream(plan.context);
     stream.device = backend.stream_create(plan.context->device, nullptr);
     write_device_plan(plan, stream.device);
     backend.stream_synchronize(stream.device);
+}
+
+// What cpu and sim check as they run: for a context that wants it on a GPU, whose memory the host reads by copies only.
+void require_page_ids(adze_stream& stream, const AttentionPlan& plan, adze_tensor kv_indices, int64_t num_pages) {
+    if (stream.is_capturing()) {
+        fail(ADZE_ERROR_INVALID_STATE,
+             "the stream is capturing; a context with ADZE_CONTEXT_CHECK_INDICES reads indices back, which cannot be "
+             "captured");
+    }
+    std::vector<int32_t> ids(static_cast<size_t>(plan.schedule.kv_indptr.back()));
+    if (ids.empty()) return;
+    stream.backend().read(stream.device, ids.data(), kv_indices.data, ids.size() * sizeof ids[0]);
+    stream.backend().stream_synchronize(stream.device);
+    kv_indices.data = ids.data();
+    require_page_ids(plan, kv_indices, num_pages);
 }
 
 }  // namespace
@@ -352,13 +399,14 @@ adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* d
         require_rows(extent, d.q, kFloatTypes, int64_t{shape.num_q_heads} * shape.head_dim_qk, "q");
         require_rows(extent, d.o, kFloatTypes, int64_t{shape.num_q_heads} * shape.head_dim_v, "o");
         if (!is_absent(d.lse)) require_rows(extent, d.lse, dtype_bit(ADZE_DTYPE_F32), shape.num_q_heads, "lse");
-        require_caches(d.k, "k", d.v, "v", shape);
+        require_caches(d.k, "k", d.v, "v", kFloatTypes | kQuantisedTypes, shape);
         require_pages(extent, d.kv_indices);
         require_mask(extent, d.mask);
         require_softmax(d, shape);
         const uint64_t needed = attention_workspace_bytes(plan);
         require_workspace(d.workspace, d.workspace_bytes, needed);
         require_outputs(d, shape, needed);
+        if (stream->context->check_indices) require_page_ids(*stream, plan, d.kv_indices, d.k.num_pages);
         stream->backend().attention(
             stream->device, {&plan, d.q, d.o, d.lse, d.kv_indices, d.k, d.v, static_cast<float*>(d.workspace), d.mask,
                              d.alibi_slopes, d.sinks, d.phi, d.phi_below, d.phi_above});
@@ -386,10 +434,11 @@ adze_status adze_kv_append_run(adze_stream* stream, const adze_kv_append_desc* d
         require_rows(extent, d.v, kFloatTypes, int64_t{shape.num_kv_heads} * shape.head_dim_v, "v");
         require(d.v.dtype == d.k.dtype, "v.dtype is %s; it must be k's, %s", dtype_name(d.v.dtype),
                 dtype_name(d.k.dtype));
-        require_caches(d.k_cache, "k_cache", d.v_cache, "v_cache", shape);
-        require_distinct(d.k_cache, shape, shape.head_dim_qk, "k_cache");
-        require_distinct(d.v_cache, shape, shape.head_dim_v, "v_cache");
+        require_caches(d.k_cache, "k_cache", d.v_cache, "v_cache", kFloatTypes | kQuantisedTypes, shape);
+        require_writable(d.k_cache, shape, shape.head_dim_qk, "k_cache");
+        require_writable(d.v_cache, shape, shape.head_dim_v, "v_cache");
         require_pages(extent, d.kv_indices);
+        if (stream->context->check_indices) require_page_ids(*stream, plan, d.kv_indices, d.k_cache.num_pages);
         stream->backend().kv_append(stream->device, {&plan, d.k, d.v, d.kv_indices, d.k_cache, d.v_cache});
     });
 }

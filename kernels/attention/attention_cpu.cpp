@@ -2,20 +2,22 @@
 // A task is one piece of the plan's work for one KV head: its query tokens times the group of query heads that share
 // the KV head are rows. Keys come in tiles of kTileKeys, aligned to the sequence, converted to f32 once and used by all
 // rows. Per row: scores by dot products, online softmax (arXiv 1805.02867; FlashAttention-2, arXiv 2307.08691,
-// algorithm 1), value sums in the scratch.
+// algorithm 1), value sums in the scratch. What a row sees of a tile is a word of bits, from causality, window, sinks and
+// masks alike; tiles that no row sees are never read. The softmax is stable whatever the call asks for.
 // Split sequences (decode) write partial rows, which a second pass merges (Flash-Decoding).
 // Floor: decode reads each K and V once at memory bandwidth; prefill does 4 d operations per visible pair at FMA peak.
 // Tried without a gain, on a loaded machine: prefetching the next tile, all heads of a tile in one task
 // (docs/performance.md).
 #include <cmath>
 
+#include "numeric/quantised.h"
 #include "runtime/cpu_kernels.h"
 #include "runtime/cpu_rows.h"
 
 namespace adze::ADZE_ISA {
 namespace {
 
-constexpr int64_t kTileKeys = 32;
+constexpr int64_t kTileKeys = 32;   // as many as a word of the mask has bits
 constexpr int kRowGroup = 4;        // rows that share a key's or a value's loads
 constexpr int64_t kBatchRows = 32;  // rows whose state is in the scratch at once
 
@@ -42,6 +44,23 @@ struct Scratch {
 };
 static_assert(CpuPool::kScratchFloats >= (kBatchRows + kTileKeys) * 2 * 1024 + kBatchRows * (kTileKeys + 2));
 
+// The numbers of Q from element `at` on, without their scale.
+template <class Q>
+const float* dequantise_vector(const void* data, int64_t at, int32_t d, float* out) {
+    const auto* bytes = static_cast<const uint8_t*>(data) + at / kPerByte<Q>;
+    for (int32_t i = 0; i < d; i += kPerByte<Q>) {
+        for (int j = 0; j < kPerByte<Q>; ++j) out[i + j] = dequantise<Q>(bytes[i / kPerByte<Q>], j);
+    }
+    return out;
+}
+
+const float* read_stored(const adze_kv_cache& cache, int64_t at, int32_t d, float* scratch) {
+    if (cache.dtype == ADZE_DTYPE_F8E4M3) return dequantise_vector<e4m3>(cache.data, at, d, scratch);
+    if (cache.dtype == ADZE_DTYPE_I8) return dequantise_vector<int8_t>(cache.data, at, d, scratch);
+    if (cache.dtype == ADZE_DTYPE_I4) return dequantise_vector<int4x2>(cache.data, at, d, scratch);
+    return read(cache.data, cache.dtype, at, d, scratch);
+}
+
 // One head of the keys or values of a sequence.
 struct HeadOfCache {
     const adze_kv_cache& cache;
@@ -54,9 +73,8 @@ struct HeadOfCache {
     // `scratch`.
     const float* at(int64_t position, float* scratch) const {
         const int64_t page = pages[position / page_size], token = position % page_size;
-        const float* x =
-            read(cache.data, cache.dtype,
-                 page * cache.page_stride + token * cache.token_stride + head * cache.head_stride, head_dim, scratch);
+        const float* x = read_stored(
+            cache, page * cache.page_stride + token * cache.token_stride + head * cache.head_stride, head_dim, scratch);
         if (cache.scales == nullptr) return x;
         const F32 scale = broadcast(cache.scales[page * cache.scale_page_stride + token * cache.scale_token_stride +
                                                  head * cache.scale_head_stride]);
@@ -65,6 +83,31 @@ struct HeadOfCache {
         return scratch;
     }
 };
+
+// The keys of a tile that are at hand, with their values and their places in it.
+struct Tile {
+    const float *key[kTileKeys], *value[kTileKeys];
+    float place[kTileKeys];
+
+    // Those of `seen`, moved together.
+    Tile gather(uint32_t seen) const {
+        Tile out;
+        for (int n = 0; seen != 0; seen &= seen - 1, ++n) {
+            const int i = __builtin_ctz(seen);
+            out.key[n] = key[i], out.value[n] = value[i], out.place[n] = place[i];
+        }
+        return out;
+    }
+};
+
+// Bits 0 .. count - 1.
+uint32_t first_bits(int64_t count) {
+    return count <= 0 ? 0 : count >= kTileKeys ? ~0u : (1u << count) - 1;
+}
+
+float of_head(const adze_tensor& tensor, int64_t head, float absent) {
+    return tensor.data == nullptr ? absent : static_cast<const float*>(tensor.data)[head];
+}
 
 // score[r] = q[r] . k for kRows rows; head dims are multiples of 8, so a vector of 16 may have half a tail.
 template <int kRows>
@@ -146,28 +189,34 @@ public:
         past_ = kv_len_ - q_len;
         pages_ =
             static_cast<const int32_t*>(p.kv_indices.data) + schedule.kv_indptr[static_cast<size_t>(work.sequence)];
+        mask_words_ = (kv_len_ + kTileKeys - 1) / kTileKeys;
+        const int64_t mask_begin = schedule.mask_begin[static_cast<size_t>(work.sequence)];
+        if (mask_begin >= 0) mask_ = static_cast<const uint32_t*>(p.mask.data) + mask_begin;
     }
 
     void run() {
         load_queries();
-        int64_t first = visible_begin(0), end = 0;
-        for (int64_t r = 0; r < rows_; ++r) {
-            first = least(first, visible_begin(r));
-            end = most(end, visible_end(r));
-        }
-        first = most(first, work_.kv_begin) / kTileKeys * kTileKeys;
-        for (int64_t tile = first; tile < least(end, work_.kv_end); tile += kTileKeys) add_tile(tile);
+        const int64_t end = visible_end(rows_ - 1);
+        for (int64_t tile = next(work_.kv_begin); tile < end; tile = next(tile + kTileKeys)) add_tile(tile);
         for (int64_t r = 0; r < rows_; ++r) finish(r);
     }
 
 private:
     int64_t token(int64_t r) const { return (row_ + r) / shape_.group(); }
     int64_t q_head(int64_t r) const { return head_ * shape_.group() + (row_ + r) % shape_.group(); }
-    // The keys that row r sees, as far as this piece of work goes.
-    int64_t visible_begin(int64_t r) const {
-        return most(work_.kv_begin, shape_.window == 0 ? 0 : past_ + token(r) - shape_.window + 1);
+    int64_t position(int64_t r) const { return past_ + token(r); }
+    int64_t window_begin(int64_t r) const { return shape_.window == 0 ? 0 : position(r) - shape_.window + 1; }
+    int64_t visible_end(int64_t r) const { return least(work_.kv_end, shape_.causal ? position(r) + 1 : kv_len_); }
+    // The tile at `tile`, or the first after it that is not between the sinks and the windows.
+    int64_t next(int64_t tile) const {
+        return tile < shape_.sink_tokens ? tile : most(tile, window_begin(0) / kTileKeys * kTileKeys);
     }
-    int64_t visible_end(int64_t r) const { return least(work_.kv_end, shape_.causal ? past_ + token(r) + 1 : kv_len_); }
+    // Which keys of a tile row r sees.
+    uint32_t seen(int64_t r, int64_t tile) const {
+        uint32_t keys = first_bits(visible_end(r) - tile);
+        keys &= ~first_bits(window_begin(r) - tile) | first_bits(shape_.sink_tokens - tile);
+        return mask_ == nullptr ? keys : keys & mask_[token(r) * mask_words_ + tile / kTileKeys];
+    }
 
     void load_queries() {
         const int32_t d = shape_.head_dim_qk;
@@ -176,27 +225,32 @@ private:
             const float* source = read_row(p_.q, first_token_ + token(r), q_head(r) * d, d, q);
             if (source != q) memcpy(q, source, static_cast<size_t>(d) * sizeof(float));
             memset(scratch_.sum + r * shape_.head_dim_v, 0, static_cast<size_t>(shape_.head_dim_v) * sizeof(float));
-            scratch_.maximum[r] = -kInfinity;
-            scratch_.total[r] = 0.0f;
+            // A sink is a key without a value; where there are several pieces their merge adds it.
+            const float sink = work_.partial < 0 ? of_head(p_.sinks, q_head(r), -kInfinity) : -kInfinity;
+            scratch_.maximum[r] = sink;
+            scratch_.total[r] = sink == -kInfinity ? 0.0f : 1.0f;
         }
     }
 
-    void add_tile(int64_t tile) {
+    void add_tile(int64_t first) {
+        uint32_t seen_by[kBatchRows], seen_by_any = 0;
+        for (int64_t r = 0; r < rows_; ++r) seen_by_any |= seen_by[r] = seen(r, first);
         const HeadOfCache keys{p_.k, pages_, shape_.page_size, head_, shape_.head_dim_qk};
         const HeadOfCache values{p_.v, pages_, shape_.page_size, head_, shape_.head_dim_v};
-        const int64_t begin = most(work_.kv_begin - tile, 0), count = least(work_.kv_end - tile, kTileKeys);
-        const float *key[kTileKeys], *value[kTileKeys];
-        for (int64_t i = begin; i < count; ++i) {
-            key[i] = keys.at(tile + i, scratch_.keys + i * shape_.head_dim_qk);
-            value[i] = values.at(tile + i, scratch_.values + i * shape_.head_dim_v);
+        Tile tile;
+        for (uint32_t left = seen_by_any; left != 0; left &= left - 1) {
+            const int i = __builtin_ctz(left);
+            tile.key[i] = keys.at(first + i, scratch_.keys + i * shape_.head_dim_qk);
+            tile.value[i] = values.at(first + i, scratch_.values + i * shape_.head_dim_v);
         }
+        for (int i = 0; i < kTileKeys; ++i) tile.place[i] = static_cast<float>(i);
         for (int64_t r = 0; r < rows_;) {
-            const bool together = r + kRowGroup <= rows_ && visible_begin(r) == visible_begin(r + kRowGroup - 1) &&
-                                  visible_end(r) == visible_end(r + kRowGroup - 1);
+            bool together = r + kRowGroup <= rows_;
+            for (int i = 1; i < kRowGroup && together; ++i) together = seen_by[r + i] == seen_by[r];
             if (together) {
-                add_rows<kRowGroup>(r, tile, key, value);
+                add_rows<kRowGroup>(r, first, tile, seen_by[r]);
             } else {
-                add_rows<1>(r, tile, key, value);
+                add_rows<1>(r, first, tile, seen_by[r]);
             }
             r += together ? kRowGroup : 1;
         }
@@ -204,18 +258,42 @@ private:
 
     // kRows rows that see the same keys of the tile.
     template <int kRows>
-    void add_rows(int64_t r, int64_t tile, const float* const* key, const float* const* value) {
-        const int64_t begin = most(visible_begin(r) - tile, 0), end = least(visible_end(r) - tile, kTileKeys);
-        if (begin >= end) return;
+    void add_rows(int64_t r, int64_t first, const Tile& tile, uint32_t seen) {
+        if (seen == 0) return;
+        const int begin = __builtin_ctz(seen), end = kTileKeys - __builtin_clz(seen), count = __builtin_popcount(seen);
+        if (count == end - begin) {
+            add_run<kRows>(r, first, tile, begin, end);
+        } else {
+            add_run<kRows>(r, first, tile.gather(seen), 0, count);
+        }
+    }
+
+    // Keys [begin, end) of the tile.
+    template <int kRows>
+    void add_run(int64_t r, int64_t first, const Tile& tile, int64_t begin, int64_t end) {
         const int32_t d = shape_.head_dim_qk, dv = shape_.head_dim_v;
         float* score = scratch_.score + r * kTileKeys;
         for (int64_t i = begin; i < end; ++i)
-            dot<kRows>(scratch_.q + r * d, key[i], d, shape_.softmax_scale, score + i);
+            dot<kRows>(scratch_.q + r * d, tile.key[i], d, shape_.softmax_scale, score + i);
         for (int i = 0; i < kRows; ++i) {
+            if (shape_.logits_soft_cap > 0) cap(score + i * kTileKeys);
+            if (p_.alibi_slopes.data != nullptr) add_bias(score + i * kTileKeys, r + i, first, tile.place);
             absorb(score + i * kTileKeys, begin, end, scratch_.maximum[r + i], scratch_.total[r + i],
                    scratch_.sum + (r + i) * dv, dv);
         }
-        accumulate<kRows>(score, value, begin, end, dv, scratch_.sum + r * dv);
+        accumulate<kRows>(score, tile.value, begin, end, dv, scratch_.sum + r * dv);
+    }
+
+    // These two take a tile's scores whole: what no key made is replaced in absorb().
+    void cap(float* score) const {
+        const F32 cap = broadcast(shape_.logits_soft_cap);
+        for (int64_t i = 0; i < kTileKeys; i += kLanes) store(score + i, cap * tanh(load(score + i) / cap));
+    }
+    void add_bias(float* score, int64_t r, int64_t first, const float* place) const {
+        const F32 slope = broadcast(of_head(p_.alibi_slopes, q_head(r), 0.0f));
+        const F32 distance = broadcast(static_cast<float>(first - position(r)));
+        for (int64_t i = 0; i < kTileKeys; i += kLanes)
+            store(score + i, fma(slope, distance + load(place + i), load(score + i)));
     }
 
     void finish(int64_t r) {
@@ -235,20 +313,24 @@ private:
     const AttentionWork& work_;
     int64_t head_, row_, rows_;
     Scratch scratch_;
-    int64_t first_token_, kv_len_, past_;
+    int64_t first_token_, kv_len_, past_, mask_words_;
     const int32_t* pages_;
+    const uint32_t* mask_ = nullptr;  // of query 0; each query has mask_words_
 };
 
-// Partials (sum_i, m_i, l_i) to one row: with m = max m_i, sum = sum_i exp(m_i - m) sum_i, l likewise.
+// Partials (sum_i, m_i, l_i) and the sink to one row: with m = max m_i, sum = sum_i exp(m_i - m) sum_i, l likewise.
 void merge(const AttentionParams& p, const AttentionMerge& m, int64_t head, int64_t row, float* sum) {
     const AttentionShape& shape = p.plan->shape;
     const PartialRows partials = partial_rows(*p.plan);
     const int64_t first = m.partial + row - m.row_begin, step = m.row_end - m.row_begin;
-    float maximum = -kInfinity, total = 0.0f;
+    const int64_t q_head = head * shape.group() + row % shape.group();
+    const float sink = of_head(p.sinks, q_head, -kInfinity);
+    float maximum = sink;
     for (int32_t i = 0; i < m.count; ++i) {
         const float of_part = p.workspace[partials.statistics(head, first + i * step)];
         if (of_part > maximum) maximum = of_part;
     }
+    float total = sink == -kInfinity ? 0.0f : expf(sink - maximum);
     memset(sum, 0, static_cast<size_t>(shape.head_dim_v) * sizeof(float));
     for (int32_t i = 0; i < m.count; ++i) {
         const float* statistics = p.workspace + partials.statistics(head, first + i * step);
@@ -259,19 +341,43 @@ void merge(const AttentionParams& p, const AttentionMerge& m, int64_t head, int6
         for (int32_t e = 0; e < shape.head_dim_v; ++e) sum[e] += weight * part[e];
     }
     const int64_t token = p.plan->schedule.qo_indptr[static_cast<size_t>(m.sequence)] + row / shape.group();
-    write_result(p, token, head * shape.group() + row % shape.group(), sum, maximum, total);
+    write_result(p, token, q_head, sum, maximum, total);
+}
+
+// Stores a vector as numbers of Q times the scale, which is set if it is dynamic. `at` is its first element.
+template <class Q>
+void quantise_vector(const adze_kv_cache& cache, int64_t at, float& scale, const float* x, int32_t d) {
+    if (has_dynamic_scales(cache)) {
+        uint32_t largest = 0;
+        for (int32_t i = 0; i < d; ++i) largest = magnitude_bits(x[i]) > largest ? magnitude_bits(x[i]) : largest;
+        scale = scale_for<Q>(largest);
+    }
+    const float divisor = scale;
+    auto* out = static_cast<uint8_t*>(cache.data) + at / kPerByte<Q>;
+    if constexpr (kPerByte<Q> == 1) {
+        for (int32_t i = 0; i < d; ++i) out[i] = static_cast<uint8_t>(quantise<Q>(x[i] / divisor));
+    } else {
+        for (int32_t i = 0; i < padded_int4(d); i += 2) {
+            const uint32_t low = i < d ? quantise<Q>(x[i] / divisor) : 0;
+            const uint32_t high = i + 1 < d ? quantise<Q>(x[i + 1] / divisor) : 0;
+            out[i / 2] = static_cast<uint8_t>(low | high << 4);
+        }
+    }
 }
 
 void append_vector(const adze_kv_cache& cache, int64_t page, int64_t token, int64_t head, const float* x, int32_t d,
                    float* scratch) {
+    const int64_t at = page * cache.page_stride + token * cache.token_stride + head * cache.head_stride;
     if (cache.scales != nullptr) {
-        const float scale = cache.scales[page * cache.scale_page_stride + token * cache.scale_token_stride +
-                                         head * cache.scale_head_stride];
+        float& scale = cache.scales[page * cache.scale_page_stride + token * cache.scale_token_stride +
+                                    head * cache.scale_head_stride];
+        if (cache.dtype == ADZE_DTYPE_F8E4M3) return quantise_vector<e4m3>(cache, at, scale, x, d);
+        if (cache.dtype == ADZE_DTYPE_I8) return quantise_vector<int8_t>(cache, at, scale, x, d);
+        if (cache.dtype == ADZE_DTYPE_I4) return quantise_vector<int4x2>(cache, at, scale, x, d);
         for (int32_t i = 0; i < d; ++i) scratch[i] = x[i] / scale;
         x = scratch;
     }
-    write(cache.data, cache.dtype, page * cache.page_stride + token * cache.token_stride + head * cache.head_stride, x,
-          d);
+    write(cache.data, cache.dtype, at, x, d);
 }
 
 }  // namespace

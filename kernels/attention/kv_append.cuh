@@ -2,8 +2,10 @@
 //
 // A block has a few consecutive tokens. One lane a token finds its sequence in the plan, in device memory, and with it
 // the page; then all threads move vectors of 8 elements (device/float_matrix.h) of the tokens' keys, then of their values.
+// To a quantised cache these go as 8 or 4 bytes each, divided by the scale; one that depends on the token is found first,
+// by the lanes that hold the head.
 // Floor: k and v read once, their bytes in the cache written once; a block's places cost some 200 bytes of the plan, and
-// each page's id 32.
+// each page's id 32. A scale that is set costs a sector: those of a token's heads lie apart.
 #pragma once
 
 #include "attention/attention.h"
@@ -17,10 +19,14 @@ struct KvAppendSide {
     FloatMatrix rows;
     FloatMatrix cache;
     int64_t token_stride, head_stride;  // elements of the cache
-    const float* scales;                // NULL: none
+    float* scales;                      // NULL: none
     int64_t scales_count, scale_page_stride, scale_token_stride, scale_head_stride;
     int32_t head_dim;
-    int32_t head_vectors;  // of 8 elements, rounded up to even: neighbouring lanes have the same head
+    int32_t stored_dim;  // with the padding of I4
+    // Vectors of 8 elements, rounded up to even: neighbouring lanes have the same head. With dynamic scales to a power of
+    // two, at most kWarpSize, so that the lanes of a warp that have a head are all that have it.
+    int32_t head_vectors;
+    bool dynamic;
 };
 
 struct KvAppendKernelParams {
@@ -34,6 +40,8 @@ struct KvAppendKernelParams {
     int32_t tokens;  // of a block
 };
 
+//   Q    format of the caches: e4m3, int8_t or int4x2; void: F32, F16 or BF16, known at run time
+template <class Q>
 struct KvAppend {
     static constexpr const char* kName = "kv_append";
     static constexpr int kThreads = 256;
@@ -116,9 +124,9 @@ private:
 #pragma unroll
             for (int i = 0; i < kTogether; ++i) {
                 const int vector = start + i * kThreads + lane_index(), within = vector % row_vectors;
-                fetched[i] = fetch_floats<1>(
-                    side.rows, guard(vector < vectors), first + vector / row_vectors,
-                    within / side.head_vectors * side.head_dim + within % side.head_vectors * kLaneElements);
+                const int head = within / side.head_vectors, element = within % side.head_vectors * kLaneElements;
+                fetched[i] = fetch_floats_until<1>((head + 1) * side.head_dim, side.rows, guard(vector < vectors),
+                                                   first + vector / row_vectors, head * side.head_dim + element);
             }
 #pragma unroll
             for (int i = 0; i < kTogether; ++i) {
@@ -139,15 +147,70 @@ private:
         if (guard(inside)) page = pages.load(token), slot = slots.load(token);
         const bool stored = page >= 0;
         if (!stored) page = 0;
-        if (side.scales != nullptr && stored) {
-            const float scale = Global<const float>(side.scales, side.scales_count)
-                                    .load(page * side.scale_page_stride + slot * side.scale_token_stride +
-                                          head * side.scale_head_stride);
-#pragma unroll
-            for (int i = 0; i < kLaneElements; ++i) x[0][i] = divide(x[0][i], scale);
-        }
         const int64_t start = slot * side.token_stride + head * side.head_stride;
-        store_floats_until<1>(start + side.head_dim, side.cache, guard(stored), page, start + element, 0, x);
+        const int64_t scale_at =
+            page * side.scale_page_stride + slot * side.scale_token_stride + head * side.scale_head_stride;
+        if constexpr (std::is_void_v<Q>) {
+            if (side.scales != nullptr && stored) {
+                divide_all(x[0], Global<const float>(side.scales, side.scales_count).load(scale_at));
+            }
+            store_floats_until<1>(start + side.head_dim, side.cache, guard(stored), page, start + element, 0, x);
+        } else {
+            quantise_vector(side, stored, page, start, element, scale_at, x[0]);
+        }
+    }
+
+    ADZE_DEVICE static void divide_all(float (&x)[kLaneElements], float divisor) {
+#pragma unroll
+        for (int i = 0; i < kLaneElements; ++i) x[i] = divide(x[i], divisor);
+    }
+
+    // Elements `element` on of the head that begins at element `start` of a page; those beyond the head are zero.
+    ADZE_DEVICE static void quantise_vector(const KvAppendSide& side, bool stored, int64_t page, int64_t start,
+                                            int element, int64_t scale_at, float (&x)[kLaneElements]) {
+        uint32_t largest = 0;
+        if (side.dynamic) {
+#pragma unroll
+            for (int i = 0; i < kLaneElements; ++i) largest = Max()(largest, magnitude_bits(x[i]));
+            largest = reduce(largest, Max(), side.head_vectors);
+        }
+        if (!guard(stored)) return;
+        const Global<float> scales(side.scales, side.scales_count);
+        const float scale = side.dynamic ? scale_for<Q>(largest) : scales.load(scale_at);
+        if (side.dynamic && element == 0) scales.store(scale_at, scale);
+        divide_all(x, scale);
+        store_words(side, page * side.cache.tensor.row_stride + start + element, side.stored_dim - element, pack(x));
+    }
+
+    // Eight numbers, as they lie in the cache.
+    using Words = Vec<uint32_t, 2 / kPerByte<Q>>;
+    ADZE_DEVICE static Words pack(const float (&x)[kLaneElements]) {
+        if constexpr (std::is_same_v<Q, e4m3>) {
+            return {{pack_fp8x4<Q>({x[0], x[1], x[2], x[3]}), pack_fp8x4<Q>({x[4], x[5], x[6], x[7]})}};
+        } else {
+            constexpr int kBits = 8 / kPerByte<Q>, kOfWord = 32 / kBits;
+            Words words{};
+#pragma unroll
+            for (int i = 0; i < kLaneElements; ++i) words[i / kOfWord] |= quantise<Q>(x[i]) << i % kOfWord * kBits;
+            return words;
+        }
+    }
+
+    // At element `at` of the cache. Vectors of I4 are aligned and whole.
+    ADZE_DEVICE static void store_words(const KvAppendSide& side, int64_t at, int remaining, const Words& words) {
+        const adze_tensor& t = side.cache.tensor;
+        const int64_t bytes = ((t.rows - 1) * t.row_stride + t.columns) / kPerByte<Q>;
+        if (kPerByte<Q> == 2 || side.cache.aligned) {
+            if (!guard(remaining > 0)) return;
+            const Global<uint32_t> memory(static_cast<uint32_t*>(t.data), bytes / 4);
+            memory.template store_vec<2 / kPerByte<Q>>(at / kPerByte<Q> / 4, words);
+        } else {
+            const Global<uint8_t> memory(static_cast<uint8_t*>(t.data), bytes);
+#pragma unroll
+            for (int i = 0; i < kLaneElements; ++i) {
+                if (guard(i < remaining)) memory.store(at + i, static_cast<uint8_t>(words[i / 4] >> i % 4 * 8));
+            }
+        }
     }
 };
 

@@ -72,6 +72,11 @@ private:
     uint32_t offset_;
 };
 
+template <int N, class T>
+ADZE_DEVICE Vec<uint32_t, N> load_words(const Shared<T>& view, int index, Site = {}) {
+    return load_shared<N>(reinterpret_cast<const uint32_t*>(view.at(index)));
+}
+
 class SharedArena {
 public:
     template <class T>

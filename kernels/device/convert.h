@@ -5,7 +5,7 @@
 #include "device/memory.h"
 #include "numeric/bf16.h"
 #include "numeric/f16.h"
-#include "numeric/fp8.h"
+#include "numeric/quantised.h"
 
 namespace adze {
 inline namespace ADZE_TARGET {
@@ -26,6 +26,18 @@ ADZE_DEVICE void unpack_fp8x4(uint32_t word, float (&out)[4]);
 // where the target has them.
 template <class T>
 ADZE_DEVICE Vec<T, 8> unpack_int4x8(uint32_t word);
+
+// The numbers of a word of Q (numeric/quantised.h) as pairs of T (f16 or bf16), exactly, NaN included: with h = 2 (int4x2: 4)
+// numbers in each half of the word, word i of the result is number i and, in its upper half, number h + i. Instructions
+// for a pair, as the compilers leave them:
+//
+//                      e4m3             int8_t            int4x2
+//                 bf16      f16      bf16     f16      bf16     f16
+//   sm_80          6.5      6.5       3.5     2.5      2.75    2.75
+//   sm_89, 90a     4        2         3.5     2.5      2.75    2.75
+//   gfx90a         9.5      6.5       4.5     4        5       4
+template <class T, class Q>
+ADZE_DEVICE Vec<uint32_t, 2 * kPerByte<Q>> widen_pairs(uint32_t word);
 
 }  // namespace ADZE_TARGET
 }  // namespace adze

@@ -36,6 +36,7 @@ enum class Cache {
 //   T load(int index)                               void store(int index, T value)
 //   Vec<T, N> load_vec<N>(int index)                void store_vec<N>(int index, const Vec<T, N>&)
 //   Shared slice(int first, int count)
+// load_words<N>(Shared<T>, int index): the N words that begin at a 1-byte element, aligned to them all.
 //
 // SharedArena: hands out the block's dynamic shared memory in order. Every thread makes one and takes the same views.
 //

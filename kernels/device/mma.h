@@ -49,6 +49,11 @@ ADZE_DEVICE typename M::B load_b(const Tile& tile, int n, int k, Site site = Sit
 // The fragment of B from a tile that holds B as it is, [k][n] (values). 2-byte elements.
 template <class M, class Tile>
 ADZE_DEVICE typename M::B load_b_rows(const Tile& tile, int k, int n, Site site = Site::current());
+// 1-byte elements from a tile that holds B as it is, by twos: of those from `column` on, word 2 u + h has unit u of two rows
+// of k, as a lane has them in B's elements 2 h and 2 h + 1 (of 2-byte elements). The lane's units: on NVIDIA, unit
+// B::column of each 16 bytes; on gfx90a, its kUnits are neighbours. quantised.h makes operands of them.
+template <class M, int kUnits, class Tile>
+ADZE_DEVICE Vec<uint32_t, 4> load_b_units(const Tile& tile, int k, int column, Site site = Site::current());
 // Stores C, rounded to T, as a tile's elements from (row, column) on: stmatrix where the target has it (sm_90 on).
 template <class M, class Tile>
 ADZE_DEVICE void store_c(const Tile& tile, int row, int column, const typename M::C& c, Site site = Site::current());

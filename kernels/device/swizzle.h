@@ -38,6 +38,14 @@ struct SharedTile {
                static_cast<int>((swizzled(static_cast<uint32_t>(kSwizzle), offset) ^ half) / sizeof(T));
     }
 
+    // Row and column of the tile's i-th chunk of kChunks, along a panel's rows: when consecutive lanes write these, they
+    // meet no bank twice.
+    static constexpr int kChunks = kElements / kChunk;
+    ADZE_DEVICE static constexpr int chunk_row(int i) { return i * kChunk / kPanel % kRows; }
+    ADZE_DEVICE static constexpr int chunk_column(int i) {
+        return i * kChunk / (kRows * kPanel) * kPanel + i * kChunk % kPanel;
+    }
+
     // The 16 bytes from (row, column) on; `column` is a multiple of kChunk.
     ADZE_DEVICE Chunk load_chunk(int row, int column, Site site = Site::current()) const {
         return in_order(row, data.template load_vec<kChunk>(first_of(row, column), site));

@@ -41,6 +41,9 @@ void add_base(Layout& layout) {
     VALUE(ADZE_DTYPE_F16);
     VALUE(ADZE_DTYPE_BF16);
     VALUE(ADZE_DTYPE_I32);
+    VALUE(ADZE_DTYPE_F8E4M3);
+    VALUE(ADZE_DTYPE_I8);
+    VALUE(ADZE_DTYPE_I4);
     VALUE(ADZE_VERSION);
     VALUE(ADZE_ABI_VERSION);
     STRUCT(adze_tensor);
@@ -63,6 +66,7 @@ void add_runtime(Layout& layout) {
     VALUE(ADZE_CPU_ISA_AVX2);
     VALUE(ADZE_CPU_ISA_AVX512);
     VALUE(ADZE_CONTEXT_DETERMINISTIC);
+    VALUE(ADZE_CONTEXT_CHECK_INDICES);
     STRUCT(adze_context_desc);
     FIELD(adze_context_desc, struct_size);
     FIELD(adze_context_desc, backend);

@@ -32,6 +32,18 @@ struct BackendTable {
     void* (*allocate)(DeviceContext* context, uint64_t bytes);  // aligned to 256 bytes
     // Waits for what uses the memory. Fails with what the device reports, which may be of earlier work.
     void (*release)(DeviceContext* context, void* data);
+    // Addresses that get memory by granules; sizes are multiples of the granularity, in bytes. Fails with NOT_SUPPORTED where
+    // the device has no such thing.
+    uint64_t (*granularity)(DeviceContext* context);
+    void* (*reserve)(DeviceContext* context, uint64_t bytes);               // aligned to the granularity
+    void (*unreserve)(DeviceContext* context, void* data, uint64_t bytes);  // has no memory any more; does not fail
+    void (*map)(DeviceContext* context, void* data,
+                uint64_t bytes);  // has no memory; all of it gets some, or none does
+    void (*unmap)(DeviceContext* context, void* data,
+                  uint64_t bytes);  // all of it has memory that nothing uses any more
+    // Host memory, aligned to 16 bytes: pinned, so that copies of it go on while the host does. Release does not fail.
+    void* (*allocate_host)(DeviceContext* context, uint64_t bytes);
+    void (*release_host)(DeviceContext* context, void* data);
     // `host` may be changed once write returns, unless it is memory that the caller pinned or the stream is capturing.
     void (*write)(DeviceStream* stream, void* device, const void* host, uint64_t bytes);
     void (*read)(DeviceStream* stream, void* host, const void* device, uint64_t bytes);
@@ -58,7 +70,8 @@ struct BackendTable {
     // Fills all but struct_size with the counts of the launch `back` launches ago. NULL: this backend counts nothing.
     void (*launch_counters)(DeviceContext* context, int32_t back, adze_sim_launch& launch);
 
-    bool device_plans;  // attention reads its schedule from device memory (AttentionPlan::device)
+    bool device_plans;    // attention reads its schedule from device memory (AttentionPlan::device)
+    bool checks_indices;  // in device memory, before each run
 
     // Sizes in bytes of what the kernels lay out, and the shapes that they support (fails with NOT_SUPPORTED).
     uint64_t (*weight_bytes)(const DeviceContext* context, adze_dtype dtype, int64_t n, int64_t k);

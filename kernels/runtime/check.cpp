@@ -68,14 +68,20 @@ const char* dtype_name(adze_dtype dtype) {
             return "BF16";
         case ADZE_DTYPE_I32:
             return "I32";
+        case ADZE_DTYPE_F8E4M3:
+            return "F8E4M3";
+        case ADZE_DTYPE_I8:
+            return "I8";
+        case ADZE_DTYPE_I4:
+            return "I4";
     }
     return "unknown";
 }
 
 void require_dtype(adze_dtype dtype, uint32_t dtypes, const char* name) {
-    if (dtype >= 0 && dtype <= ADZE_DTYPE_I32 && (dtypes & dtype_bit(dtype)) != 0) return;
+    if (dtype >= 0 && dtype <= kLastDtype && (dtypes & dtype_bit(dtype)) != 0) return;
     std::string allowed;
-    for (int32_t i = 0; i <= ADZE_DTYPE_I32; ++i) {
+    for (int32_t i = 0; i <= kLastDtype; ++i) {
         const auto candidate = static_cast<adze_dtype>(i);
         if ((dtypes & dtype_bit(candidate)) == 0) continue;
         if (!allowed.empty()) allowed += ", ";

@@ -50,10 +50,32 @@ void require_zero(uint32_t value, const char* name);
 constexpr uint32_t dtype_bit(adze_dtype dtype) {
     return 1u << static_cast<uint32_t>(dtype);
 }
+constexpr adze_dtype kLastDtype = ADZE_DTYPE_I4;
 constexpr uint32_t kFloatTypes = dtype_bit(ADZE_DTYPE_F32) | dtype_bit(ADZE_DTYPE_F16) | dtype_bit(ADZE_DTYPE_BF16);
+// Of a KV cache whose values are stored times a scale.
+constexpr uint32_t kQuantisedTypes = dtype_bit(ADZE_DTYPE_F8E4M3) | dtype_bit(ADZE_DTYPE_I8) | dtype_bit(ADZE_DTYPE_I4);
 const char* dtype_name(adze_dtype dtype);
+constexpr int64_t dtype_bits(adze_dtype dtype) {
+    switch (dtype) {
+        case ADZE_DTYPE_F32:
+        case ADZE_DTYPE_I32:
+            return 32;
+        case ADZE_DTYPE_F16:
+        case ADZE_DTYPE_BF16:
+            return 16;
+        case ADZE_DTYPE_F8E4M3:
+        case ADZE_DTYPE_I8:
+            return 8;
+        case ADZE_DTYPE_I4:
+            return 4;
+        case ADZE_DTYPE_NONE:
+            break;
+    }
+    return 0;
+}
+// Of a tensor's element, which is never I4.
 constexpr int64_t dtype_bytes(adze_dtype dtype) {
-    return dtype == ADZE_DTYPE_F32 || dtype == ADZE_DTYPE_I32 ? 4 : dtype == ADZE_DTYPE_NONE ? 0 : 2;
+    return dtype_bits(dtype) / 8;
 }
 // `dtypes` is a set of dtype_bit()s.
 void require_dtype(adze_dtype dtype, uint32_t dtypes, const char* name);

@@ -61,13 +61,15 @@ adze_status adze_context_create(const adze_context_desc* desc, adze_context** co
         require_backend(full.backend);
         require_range(full.num_threads, 0, 1024, "num_threads");
         require_range(full.cpu_isa, ADZE_CPU_ISA_AUTO, ADZE_CPU_ISA_AVX512, "cpu_isa");
-        require((full.flags & ~ADZE_CONTEXT_DETERMINISTIC) == 0,
-                "flags is %#x; allowed is ADZE_CONTEXT_DETERMINISTIC (%#x)", full.flags, ADZE_CONTEXT_DETERMINISTIC);
+        require((full.flags & ~(ADZE_CONTEXT_DETERMINISTIC | ADZE_CONTEXT_CHECK_INDICES)) == 0,
+                "flags is %#x; allowed are ADZE_CONTEXT_DETERMINISTIC (%#x) and ADZE_CONTEXT_CHECK_INDICES (%#x)",
+                full.flags, ADZE_CONTEXT_DETERMINISTIC, ADZE_CONTEXT_CHECK_INDICES);
         const BackendTable& table = find_backend(full.backend);
         require_device(table, full.device);
         auto made = std::make_unique<adze_context>();
         made->backend = &table;
         made->device = table.context_create(full);
+        made->check_indices = (full.flags & ADZE_CONTEXT_CHECK_INDICES) != 0 && !table.checks_indices;
         *context = made.release();
     });
 }

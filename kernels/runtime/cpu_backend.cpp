@@ -1,7 +1,6 @@
 // The embedded backend: plain memory, streams that run at once and in order, graphs of copied calls, and the kernels of
 // one instruction set.
 #include <sched.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -14,6 +13,7 @@
 #include "runtime/backend.h"
 #include "runtime/check.h"
 #include "runtime/cpu_kernels.h"
+#include "runtime/host_addresses.h"
 #include "runtime/host_streams.h"
 
 namespace adze {
@@ -146,24 +146,51 @@ void context_info(const DeviceContext* context, adze_device_info& info) {
     fill_info(cpu(context).isa, info);
 }
 
+[[noreturn]] void fail_out_of_memory(uint64_t bytes) {
+    fail(ADZE_ERROR_OUT_OF_MEMORY, "bytes is %llu; the host has no such memory",
+         static_cast<unsigned long long>(bytes));
+}
+
 // Large buffers in huge pages where the kernel has them: caches are read in strides of pages, and a miss of the TLB
 // costs more than one of the cache.
-constexpr uint64_t kHugePage = 2 << 20;
+void prefer_huge_pages(void* data, uint64_t bytes) {
+    madvise(data, bytes, MADV_HUGEPAGE);  // a hint: no matter if it is not taken
+}
 
 void* allocate(DeviceContext*, uint64_t bytes) {
     const uint64_t alignment = bytes >= kHugePage ? kHugePage : 256;
     const uint64_t rounded = (bytes + alignment - 1) / alignment * alignment;
     void* data = rounded < bytes || rounded > INT64_MAX ? nullptr : std::aligned_alloc(alignment, rounded);
-    if (data == nullptr) {
-        fail(ADZE_ERROR_OUT_OF_MEMORY, "bytes is %llu; the host has no such memory",
-             static_cast<unsigned long long>(bytes));
-    }
-    if (bytes >= kHugePage) madvise(data, rounded, MADV_HUGEPAGE);  // a hint: no matter if it is not taken
+    if (data == nullptr) fail_out_of_memory(bytes);
+    if (bytes >= kHugePage) prefer_huge_pages(data, rounded);
     return data;
 }
 
 void release(DeviceContext*, void* data) {
     std::free(data);
+}
+
+uint64_t granularity(DeviceContext*) {
+    return kHugePage;
+}
+
+void* reserve(DeviceContext*, uint64_t bytes) {
+    void* data = reserve_addresses(bytes);
+    if (data == nullptr) fail_out_of_memory(bytes);
+    return data;
+}
+
+void unreserve(DeviceContext*, void* data, uint64_t bytes) {
+    munmap(data, bytes);
+}
+
+void map(DeviceContext*, void* data, uint64_t bytes) {
+    if (!give_memory(data, bytes)) fail_out_of_memory(bytes);
+    prefer_huge_pages(data, bytes);
+}
+
+void unmap(DeviceContext*, void* data, uint64_t bytes) {
+    if (!take_memory(data, bytes)) fail_out_of_memory(bytes);
 }
 
 void pack(DeviceContext* context, const void* source, int64_t row_stride, const WeightView& packed) {
@@ -214,6 +241,11 @@ constexpr BackendTable make_table() {
     table.context_info = context_info;
     table.allocate = allocate;
     table.release = release;
+    table.granularity = granularity;
+    table.reserve = reserve;
+    table.unreserve = unreserve;
+    table.map = map;
+    table.unmap = unmap;
     table.weight_bytes = weight_bytes;
     table.linear_workspace = linear_workspace;
     table.sampling_workspace = sampling_workspace;

@@ -307,4 +307,23 @@ ADZE_INLINE F32 exp(F32 x) {
     return scale_by_power_of_two(p, n);
 }
 
+// tanh(x) = x / (1 + x^2 / (3 + x^2 / (5 + ...))), Lambert's continued fraction, to its 25 and as a quotient of
+// polynomials: nothing cancels, so it is within some ulp for small x too; beyond 9.1 it is 1 to the last bit.
+ADZE_INLINE F32 tanh(F32 x) {
+    x = min(broadcast(9.1f), max(broadcast(-9.1f), x));
+    const F32 square = x * x;
+    F32 p = square + broadcast(4095.0f), q = fma(broadcast(91.0f), square, broadcast(120120.0f));
+    p = fma(p, square, broadcast(2552550.0f));
+    q = fma(q, square, broadcast(41351310.0f));
+    p = fma(p, square, broadcast(523783260.0f));
+    q = fma(q, square, broadcast(5237832600.0f));
+    p = fma(p, square, broadcast(41247931725.0f));
+    q = fma(q, square, broadcast(252070693875.0f));
+    p = fma(p, square, broadcast(1159525191825.0f));
+    q = fma(q, square, broadcast(3794809718700.0f));
+    p = fma(p, square, broadcast(7905853580625.0f));
+    q = fma(q, square, broadcast(7905853580625.0f));
+    return x * p / q;
+}
+
 }  // namespace adze::ADZE_ISA

@@ -24,7 +24,8 @@ struct CudaApi {
     using Error = cudaError_t;
     static constexpr Error kSuccess = cudaSuccess, kOutOfMemory = cudaErrorMemoryAllocation,
                            kNoDevice = cudaErrorNoDevice, kNoDriver = cudaErrorInsufficientDriver,
-                           kNotReady = cudaErrorNotReady, kInvalidHandle = cudaErrorInvalidResourceHandle;
+                           kNotReady = cudaErrorNotReady, kInvalidHandle = cudaErrorInvalidResourceHandle,
+                           kNotSupported = cudaErrorNotSupported;
 
     using Properties = cudaDeviceProp;
     static constexpr auto GetDeviceProperties = cudaGetDeviceProperties;
@@ -47,12 +48,51 @@ struct CudaApi {
     static Error of(CUresult result) { return static_cast<Error>(result); }
     static_assert(static_cast<int>(CUDA_ERROR_OUT_OF_MEMORY) == cudaErrorMemoryAllocation &&
                   static_cast<int>(CUDA_ERROR_INVALID_CONTEXT) == cudaErrorDeviceUninitialized &&
-                  static_cast<int>(CUDA_ERROR_ILLEGAL_ADDRESS) == cudaErrorIllegalAddress);
+                  static_cast<int>(CUDA_ERROR_ILLEGAL_ADDRESS) == cudaErrorIllegalAddress &&
+                  static_cast<int>(CUDA_ERROR_NOT_SUPPORTED) == cudaErrorNotSupported);
 
     using CopyKind = cudaMemcpyKind;
     static constexpr CopyKind kHostToDevice = cudaMemcpyHostToDevice, kDeviceToHost = cudaMemcpyDeviceToHost,
                               kDeviceToDevice = cudaMemcpyDeviceToDevice;
     static constexpr auto Malloc = cudaMalloc;
+    static Error MallocHost(void** data, size_t bytes) { return cudaMallocHost(data, bytes); }
+    static constexpr auto FreeHost = cudaFreeHost;
+
+    static CUmemLocation location(int device) { return {CU_MEM_LOCATION_TYPE_DEVICE, device}; }
+    static CUmemAllocationProp on_device(int device) {
+        CUmemAllocationProp properties{};
+        properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+        properties.location = location(device);
+        return properties;
+    }
+    static CUdeviceptr address(void* data) { return reinterpret_cast<CUdeviceptr>(data); }
+    static Error GetGranularity(size_t* bytes, int device) {
+        const CUmemAllocationProp properties = on_device(device);
+        return of(
+            cuda_virtual_memory().get_allocation_granularity(bytes, &properties, CU_MEM_ALLOC_GRANULARITY_RECOMMENDED));
+    }
+    static Error ReserveAddresses(void** data, size_t bytes, size_t alignment) {
+        return of(cuda_virtual_memory().address_reserve(reinterpret_cast<CUdeviceptr*>(data), bytes, alignment, 0, 0));
+    }
+    static Error FreeAddresses(void* data, size_t bytes) {
+        return of(cuda_virtual_memory().address_free(address(data), bytes));
+    }
+    // The memory goes when it is unmapped: its handle is given up at once.
+    static Error MapMemory(void* data, size_t bytes, int device) {
+        const CudaVirtualMemory& memory = cuda_virtual_memory();
+        const CUmemAllocationProp properties = on_device(device);
+        CUmemGenericAllocationHandle handle = 0;
+        const CUresult created = memory.create(&handle, bytes, &properties, 0);
+        if (created != CUDA_SUCCESS) return of(created);
+        const CUresult mapped = memory.map(address(data), bytes, 0, handle, 0);
+        memory.release(handle);
+        return of(mapped);
+    }
+    static Error AllowAccess(void* data, size_t bytes, int device) {
+        const CUmemAccessDesc access{location(device), CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+        return of(cuda_virtual_memory().set_access(address(data), bytes, &access, 1));
+    }
+    static Error UnmapMemory(void* data, size_t bytes) { return of(cuda_virtual_memory().unmap(address(data), bytes)); }
 
     using Stream = cudaStream_t;
     static constexpr auto StreamDestroy = cudaStreamDestroy;

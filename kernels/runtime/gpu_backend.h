@@ -2,6 +2,7 @@
 // cuda_backend.cpp), and everything else is here. Each call's result is checked, and a failure says which call it was.
 #pragma once
 
+#include <algorithm>
 #include <cinttypes>
 #include <cmath>
 #include <memory>
@@ -131,8 +132,10 @@ private:
     static void check_call(Error error, const char* call) {
         if (error == Api::kSuccess) return;
         ignore(error);
-        fail(error == Api::kOutOfMemory ? ADZE_ERROR_OUT_OF_MEMORY : ADZE_ERROR_DEVICE, "%s%s: %s, %s", Api::kName,
-             call, Api::GetErrorName(error), Api::GetErrorString(error));
+        const adze_status status = error == Api::kOutOfMemory    ? ADZE_ERROR_OUT_OF_MEMORY
+                                   : error == Api::kNotSupported ? ADZE_ERROR_NOT_SUPPORTED
+                                                                 : ADZE_ERROR_DEVICE;
+        fail(status, "%s%s: %s, %s", Api::kName, call, Api::GetErrorName(error), Api::GetErrorString(error));
     }
 
     // The runtime remembers an error for whoever asks next: that should not be another call's check.
@@ -226,16 +229,17 @@ private:
 
     static void* allocate_bytes(Context& context, uint64_t bytes) {
         void* data = nullptr;
-        const Error error = Api::Malloc(&data, bytes);
-        if (error == Api::kOutOfMemory) {
-            ignore(error);
-            size_t available = 0, total = 0;
-            ignore(Api::MemGetInfo(&available, &total));
-            fail(ADZE_ERROR_OUT_OF_MEMORY, "bytes is %" PRIu64 "; device %d, %s, has %zu of %zu free", bytes,
-                 context.device->index, context.device->name.c_str(), available, total);
-        }
-        check_call(error, "Malloc");
+        check_allocation(context, Api::Malloc(&data, bytes), bytes, "Malloc");
         return data;
+    }
+
+    static void check_allocation(const Context& context, Error error, uint64_t bytes, const char* call) {
+        if (error != Api::kOutOfMemory) return check_call(error, call);
+        ignore(error);
+        size_t available = 0, total = 0;
+        ignore(Api::MemGetInfo(&available, &total));
+        fail(ADZE_ERROR_OUT_OF_MEMORY, "bytes is %" PRIu64 "; device %d, %s, has %zu of %zu free", bytes,
+             context.device->index, context.device->name.c_str(), available, total);
     }
 
     static void* allocate(DeviceContext* context, uint64_t bytes) {
@@ -246,6 +250,74 @@ private:
     static void release(DeviceContext* context, void* data) {
         const OnDevice scope(of(context));
         ADZE_GPU(Free, data);
+    }
+
+    // ---- memory by granules: each has a handle of its own, since what was mapped together goes together only ----
+
+    static uint64_t granularity(DeviceContext* context) {
+        constexpr size_t kLeast = 2 << 20;  // smaller ones would be too many
+        const OnDevice scope(of(context));
+        size_t bytes = 0;
+        ADZE_GPU(GetGranularity, &bytes, of(context).device->index);
+        return std::max(bytes, kLeast);
+    }
+
+    static void* reserve(DeviceContext* context, uint64_t bytes) {
+        const uint64_t granule = granularity(context);
+        const OnDevice scope(of(context));
+        void* data = nullptr;
+        ADZE_GPU(ReserveAddresses, &data, bytes, granule);
+        return data;
+    }
+
+    static void unreserve(DeviceContext* context, void* data, uint64_t bytes) {
+        try {
+            const OnDevice scope(of(context));
+            ignore(Api::FreeAddresses(data, bytes));
+        } catch (...) {
+        }
+    }
+
+    static void map(DeviceContext* context, void* data, uint64_t bytes) {
+        const uint64_t granule = granularity(context);
+        const OnDevice scope(of(context));
+        const int device = of(context).device->index;
+        uint64_t mapped = 0;
+        try {
+            for (; mapped < bytes; mapped += granule) {
+                check_allocation(of(context), Api::MapMemory(static_cast<char*>(data) + mapped, granule, device), bytes,
+                                 "MapMemory");
+            }
+            ADZE_GPU(AllowAccess, data, bytes, device);
+        } catch (...) {
+            while (mapped > 0) ignore(Api::UnmapMemory(static_cast<char*>(data) + (mapped -= granule), granule));
+            throw;
+        }
+    }
+
+    static void unmap(DeviceContext* context, void* data, uint64_t bytes) {
+        const uint64_t granule = granularity(context);
+        const OnDevice scope(of(context));
+        for (uint64_t at = 0; at < bytes; at += granule) {
+            ADZE_GPU(UnmapMemory, static_cast<char*>(data) + at, granule);
+        }
+    }
+
+    // ---- transfers ----
+
+    static void* allocate_host(DeviceContext* context, uint64_t bytes) {
+        const OnDevice scope(of(context));
+        void* data = nullptr;
+        ADZE_GPU(MallocHost, &data, bytes);
+        return data;
+    }
+
+    static void release_host(DeviceContext* context, void* data) {
+        try {
+            const OnDevice scope(of(context));
+            ignore(Api::FreeHost(data));
+        } catch (...) {
+        }
     }
 
     static void transfer(DeviceStream* stream, void* to, const void* from, uint64_t bytes,
@@ -464,6 +536,13 @@ private:
             .context_info = context_info,
             .allocate = allocate,
             .release = release,
+            .granularity = granularity,
+            .reserve = reserve,
+            .unreserve = unreserve,
+            .map = map,
+            .unmap = unmap,
+            .allocate_host = allocate_host,
+            .release_host = release_host,
             .write = write,
             .read = read,
             .copy = copy,
@@ -484,6 +563,7 @@ private:
             .event_elapsed = event_elapsed,
             .launch_counters = nullptr,
             .device_plans = true,
+            .checks_indices = false,
             .weight_bytes = weight_bytes,
             .linear_workspace = linear_workspace,
             .sampling_workspace = sampling_workspace,
@@ -492,6 +572,7 @@ private:
             .pack_weight = pack_weight,
             .linear = run<&GpuOperators::linear>,
             .attention = run<&GpuOperators::attention>,
+            .attention_merge = run<&GpuOperators::attention_merge>,
             .kv_append = run<&GpuOperators::kv_append>,
             .embedding = run<&GpuOperators::embedding>,
             .rms_norm = run<&GpuOperators::rms_norm>,

@@ -24,7 +24,7 @@ struct HipApi {
     using Error = hipError_t;
     static constexpr Error kSuccess = hipSuccess, kOutOfMemory = hipErrorOutOfMemory, kNoDevice = hipErrorNoDevice,
                            kNoDriver = hipErrorInsufficientDriver, kNotReady = hipErrorNotReady,
-                           kInvalidHandle = hipErrorInvalidHandle;
+                           kInvalidHandle = hipErrorInvalidHandle, kNotSupported = hipErrorNotSupported;
 
     using Properties = hipDeviceProp_t;
     static constexpr auto GetDeviceProperties = hipGetDeviceProperties;
@@ -44,6 +44,39 @@ struct HipApi {
     static constexpr CopyKind kHostToDevice = hipMemcpyHostToDevice, kDeviceToHost = hipMemcpyDeviceToHost,
                               kDeviceToDevice = hipMemcpyDeviceToDevice;
     static constexpr hipError_t (*Malloc)(void**, size_t) = hipMalloc;  // of several overloads
+    static Error MallocHost(void** data, size_t bytes) { return hipHostMalloc(data, bytes, hipHostMallocDefault); }
+    static constexpr auto FreeHost = hipHostFree;
+
+    static hipMemLocation location(int device) { return {hipMemLocationTypeDevice, device}; }
+    static hipMemAllocationProp on_device(int device) {
+        hipMemAllocationProp properties{};
+        properties.type = hipMemAllocationTypePinned;
+        properties.location = location(device);
+        return properties;
+    }
+    static Error GetGranularity(size_t* bytes, int device) {
+        const hipMemAllocationProp properties = on_device(device);
+        return hipMemGetAllocationGranularity(bytes, &properties, hipMemAllocationGranularityRecommended);
+    }
+    static Error ReserveAddresses(void** data, size_t bytes, size_t alignment) {
+        return hipMemAddressReserve(data, bytes, alignment, nullptr, 0);
+    }
+    static constexpr auto FreeAddresses = hipMemAddressFree;
+    // The memory goes when it is unmapped: its handle is given up at once.
+    static Error MapMemory(void* data, size_t bytes, int device) {
+        const hipMemAllocationProp properties = on_device(device);
+        hipMemGenericAllocationHandle_t handle = nullptr;
+        const Error created = hipMemCreate(&handle, bytes, &properties, 0);
+        if (created != kSuccess) return created;
+        const Error mapped = hipMemMap(data, bytes, 0, handle, 0);
+        const Error released = hipMemRelease(handle);
+        return mapped != kSuccess ? mapped : released;
+    }
+    static Error AllowAccess(void* data, size_t bytes, int device) {
+        const hipMemAccessDesc access{location(device), hipMemAccessFlagsProtReadWrite};
+        return hipMemSetAccess(data, bytes, &access, 1);
+    }
+    static constexpr auto UnmapMemory = hipMemUnmap;
 
     using Stream = hipStream_t;
     // hipStreamDestroy may drop what the stream still has to do.

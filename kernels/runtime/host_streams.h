@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -62,6 +63,9 @@ class HostStreams {
         submit(stream, [=](Context&) { std::memset(device, value, bytes); });
     }
 
+    static void* allocate_host(DeviceContext*, uint64_t bytes) { return ::operator new(bytes); }
+    static void release_host(DeviceContext*, void* data) { ::operator delete(data); }
+
     static DeviceStream* stream_create(DeviceContext* context, void* native) {
         if (native != nullptr) fail(ADZE_ERROR_NOT_SUPPORTED, "the %s backend has no native streams", Context::kName);
         return reinterpret_cast<DeviceStream*>(new Stream{reinterpret_cast<Context*>(context), nullptr});
@@ -112,6 +116,8 @@ public:
     // The part of a backend's table that is here; the rest is for the backend to fill in.
     static constexpr BackendTable table() {
         BackendTable table{};
+        table.allocate_host = allocate_host;
+        table.release_host = release_host;
         table.write = copy;
         table.read = copy;
         table.copy = copy;
@@ -130,6 +136,7 @@ public:
         table.event_record = event_record;
         table.event_synchronize = event_synchronize;
         table.event_elapsed = event_elapsed;
+        table.checks_indices = true;
         return table;
     }
 };

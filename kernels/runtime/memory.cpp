@@ -12,6 +12,23 @@ void require_inside(const adze_buffer& buffer, uint64_t offset, uint64_t bytes, 
             buffer.bytes);
 }
 
+void require_mapped(const adze_buffer& buffer, uint64_t offset, uint64_t bytes, const char* name) {
+    if (buffer.reserved == nullptr) return;
+    const uint64_t hole = buffer.reserved->first_unmapped(offset, bytes);
+    require(hole == offset + bytes,
+            "%s: bytes %" PRIu64 " at offset %" PRIu64 " have no memory from offset %" PRIu64
+            " on; adze_buffer_map() gives it",
+            name, bytes, offset, hole);
+}
+
+// A part of a buffer that takes memory by parts.
+ReservedMemory& require_reserved(adze_buffer* buffer, uint64_t offset, uint64_t bytes) {
+    require_pointer(buffer, "buffer");
+    require(buffer->reserved != nullptr, "buffer is not of adze_buffer_reserve(); it has all its memory");
+    require_inside(*buffer, offset, bytes, "buffer");
+    return *buffer->reserved;
+}
+
 char* at(const adze_buffer& buffer, uint64_t offset) {
     return static_cast<char*>(buffer.data) + offset;
 }
@@ -23,6 +40,7 @@ void require_transfer(const adze_buffer* buffer, uint64_t offset, uint64_t bytes
     require_pointer(stream, "stream");
     require_same_context(*buffer, name, *stream);
     require_inside(*buffer, offset, bytes, name);
+    require_mapped(*buffer, offset, bytes, name);
 }
 
 }  // namespace
@@ -56,6 +74,42 @@ adze_status adze_buffer_adopt(adze_context* context, void* data, uint64_t bytes,
         made->bytes = bytes;
         *buffer = made.release();
     });
+}
+
+adze_status adze_buffer_reserve(adze_context* context, uint64_t bytes, adze_buffer** buffer) {
+    return guarded(__func__, [&] {
+        require_pointer(buffer, "buffer");
+        *buffer = nullptr;
+        require_pointer(context, "context");
+        require(bytes != 0, "bytes is 0; it must be at least 1");
+        if (bytes > INT64_MAX)
+            fail(ADZE_ERROR_OUT_OF_MEMORY, "bytes is %" PRIu64 "; no device has such addresses", bytes);
+        auto made = std::make_unique<adze_buffer>(context);
+        made->allocate(1);
+        made->reserved = std::make_unique<ReservedMemory>(*context->backend, context->device, bytes);
+        made->data = made->reserved->data();
+        made->bytes = bytes;
+        *buffer = made.release();
+    });
+}
+
+adze_status adze_buffer_map(adze_buffer* buffer, uint64_t offset, uint64_t bytes) {
+    return guarded(__func__, [&] { require_reserved(buffer, offset, bytes).map(offset, bytes); });
+}
+
+adze_status adze_buffer_unmap(adze_buffer* buffer, uint64_t offset, uint64_t bytes, adze_stream* stream) {
+    return guarded(__func__, [&] {
+        ReservedMemory& memory = require_reserved(buffer, offset, bytes);
+        require_pointer(stream, "stream");
+        require_same_context(*buffer, "buffer", *stream);
+        require_not_capturing(*stream);
+        stream->backend().stream_synchronize(stream->device);
+        memory.unmap(offset, bytes);
+    });
+}
+
+uint64_t adze_buffer_granularity(const adze_buffer* buffer) {
+    return buffer == nullptr || buffer->reserved == nullptr ? 0 : buffer->reserved->granularity();
 }
 
 adze_status adze_buffer_destroy(adze_buffer* buffer) {

@@ -2,17 +2,18 @@
 #pragma once
 
 #include <atomic>
-#include <cstddef>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include "runtime/backend.h"
 #include "runtime/check.h"
+#include "runtime/reserved_memory.h"
+#include "runtime/staging.h"
 
 struct adze_context {
     const adze::BackendTable* backend;
     adze::DeviceContext* device;
+    bool check_indices = false;        // those in device memory, which the backend does not check
     std::atomic<int64_t> children{0};  // objects that must go before it
 };
 
@@ -52,6 +53,9 @@ struct adze_buffer : adze::MemoryOwner {
     using MemoryOwner::MemoryOwner;
     void* data = nullptr;
     uint64_t bytes = 0;
+    // NULL: there is memory all over. Else `owned` is a byte of ordinary memory: its release, which comes first, waits for what
+    // uses the buffer, also while streams capture, and unmapping does not.
+    std::unique_ptr<adze::ReservedMemory> reserved;
 };
 
 struct adze_stream : adze::ContextChild {
@@ -89,8 +93,7 @@ struct adze_weight : adze::MemoryOwner {
 struct adze_attention_plan : adze::MemoryOwner {
     using MemoryOwner::MemoryOwner;
     adze::AttentionPlan plan;
-    // Where the backend wants the schedule in device memory: the host's copy of what is written there.
-    std::vector<std::byte> image;
+    std::unique_ptr<adze::Staging> staging;  // where the backend wants the schedule in device memory: the way there
 };
 
 namespace adze {

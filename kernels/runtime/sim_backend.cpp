@@ -6,6 +6,7 @@
 
 #include "device/sim/device.h"
 #include "runtime/gpu_operators.h"
+#include "runtime/host_addresses.h"
 #include "runtime/host_streams.h"
 #include "runtime/plugin_fail.h"
 #include "sim_devices.h"
@@ -93,19 +94,50 @@ void context_info(const DeviceContext* context, adze_device_info& info) {
     fill_info(of(context).device, info);
 }
 
-void* allocate(DeviceContext* context, uint64_t bytes) {
+[[noreturn]] void fail_out_of_memory(uint64_t bytes) {
+    fail(ADZE_ERROR_OUT_OF_MEMORY, "bytes is %" PRIu64 "; the host has no such memory", bytes);
+}
+
+void require_fits(DeviceContext* context, uint64_t bytes) {
     const sim::SimDevice& device = of(context).device;
     if (bytes > device.memory_bytes) {
         fail(ADZE_ERROR_OUT_OF_MEMORY, "bytes is %" PRIu64 "; %s has %" PRIu64, bytes, device.name,
              device.memory_bytes);
     }
+}
+
+void* allocate(DeviceContext* context, uint64_t bytes) {
+    require_fits(context, bytes);
     void* data = sim::sim_allocate(bytes);
-    if (data == nullptr) fail(ADZE_ERROR_OUT_OF_MEMORY, "bytes is %" PRIu64 "; the host has no such memory", bytes);
+    if (data == nullptr) fail_out_of_memory(bytes);
     return data;
 }
 
 void release(DeviceContext*, void* data) {
     sim::sim_release(data);
+}
+
+uint64_t granularity(DeviceContext*) {
+    return kHugePage;
+}
+
+void* reserve(DeviceContext*, uint64_t bytes) {
+    void* data = sim::sim_reserve(bytes);
+    if (data == nullptr) fail_out_of_memory(bytes);
+    return data;
+}
+
+void unreserve(DeviceContext*, void* data, uint64_t) {
+    sim::sim_release(data);
+}
+
+void map(DeviceContext* context, void* data, uint64_t bytes) {
+    require_fits(context, bytes);
+    if (!sim::sim_map(data, bytes)) fail_out_of_memory(bytes);
+}
+
+void unmap(DeviceContext*, void* data, uint64_t bytes) {
+    if (!sim::sim_unmap(data, bytes)) fail_out_of_memory(bytes);
 }
 
 void launch_counters(DeviceContext* context, int32_t back, adze_sim_launch& launch) {
@@ -190,6 +222,11 @@ constexpr BackendTable make_table() {
     table.context_info = context_info;
     table.allocate = allocate;
     table.release = release;
+    table.granularity = granularity;
+    table.reserve = reserve;
+    table.unreserve = unreserve;
+    table.map = map;
+    table.unmap = unmap;
     table.launch_counters = launch_counters;
     table.device_plans = true;
     table.weight_bytes = weight_bytes;

@@ -69,7 +69,7 @@ TEST_P(AttentionContract, RunChecksEveryArgument) {
     refuse("v", "-4", [](auto& d) { d.v.head_stride = -4; });
     refuse("k", "-1", [](auto& d) { d.k.scale_page_stride = -1; });
     refuse("k.scales", "",
-           [](auto& d) { d.k.scales = reinterpret_cast<const float*>(reinterpret_cast<const char*>(d.k.scales) + 1); });
+           [](auto& d) { d.k.scales = reinterpret_cast<float*>(reinterpret_cast<char*>(d.k.scales) + 1); });
     EXPECT_TRUE(kit::invalid(adze_attention_run(stream, nullptr), "adze_attention_run", "desc"));
     const adze_attention_desc desc = call.desc();
     EXPECT_TRUE(kit::invalid(adze_attention_run(nullptr, &desc), "adze_attention_run", "stream"));
@@ -238,6 +238,57 @@ TEST_P(AttentionContract, AppendChecksEveryArgument) {
     refuse("v_cache", "80", [](auto& d) { d.v_cache.page_stride = 80; });
     EXPECT_TRUE(kit::invalid(adze_kv_append_run(stream, nullptr), "adze_kv_append_run", "desc"));
     EXPECT_TRUE(kit::invalid(adze_kv_append_run(nullptr, &good), "adze_kv_append_run", "stream"));
+}
+
+TEST_P(AttentionContract, QuantisedCachesOfKvAppend) {
+    for (adze_dtype dtype : kit::kQuantised) {
+        SCOPED_TRACE(kit::name_of(dtype));
+        kit::AttentionCase c = call.c;
+        c.kv_dtype = dtype;
+        for (kit::Scales scales : {kit::Scales::kHead, kit::Scales::kAll}) {
+            c.scales = scales;
+            kit::AttentionCall quantised(context, stream, c, random, kit::integers(random));
+            quantised.k.scales.freeze(), quantised.v.scales.freeze();
+            Tensor k = Tensor(ADZE_DTYPE_F32, 6, 128).fill(kit::normal(random));
+            Tensor v = Tensor(ADZE_DTYPE_F32, 6, 160).fill(kit::normal(random));
+            const adze_kv_append_desc good{
+                sizeof good,       0, quantised.plan, k.view(), v.view(), quantised.indices.view(), quantised.k.view(),
+                quantised.v.view()};
+            const auto refuse = [&](const std::string& argument, const std::string& value, auto spoil) {
+                adze_kv_append_desc desc = good;
+                spoil(desc);
+                EXPECT_TRUE(kit::invalid(adze_kv_append_run(stream, &desc), "adze_kv_append_run", argument, value));
+                EXPECT_TRUE(quantised.k.elements.unchanged() && quantised.v.elements.unchanged()) << argument;
+                EXPECT_TRUE(quantised.k.scales.unchanged() && quantised.v.scales.unchanged()) << argument;
+            };
+            refuse("k_cache.scales", "NULL", [](auto& d) { d.k_cache.scales = nullptr; });
+            refuse("v_cache.scales", "NULL", [](auto& d) { d.v_cache.scales = nullptr; });
+            refuse("v_cache.scales", "", [](auto& d) {
+                d.v_cache.scales = reinterpret_cast<float*>(reinterpret_cast<char*>(d.v_cache.scales) + 2);
+            });
+            refuse("v_cache.dtype", "", [](auto& d) { d.v_cache.dtype = ADZE_DTYPE_BF16; });
+            refuse("k.dtype", "", [&](auto& d) { d.k.dtype = dtype; });
+            refuse("k_cache", "64", [](auto& d) { d.k_cache.token_stride = d.k_cache.head_stride = 64; });
+            refuse("v_cache.token_stride", "64", [](auto& d) { d.v_cache.token_stride = 64; });
+            if (dtype == ADZE_DTYPE_I4) {
+                refuse("k_cache.page_stride", std::to_string(good.k_cache.page_stride + 8),
+                       [](auto& d) { d.k_cache.page_stride += 8; });
+                refuse("k_cache.token_stride", std::to_string(good.k_cache.token_stride + 16),
+                       [](auto& d) { d.k_cache.token_stride += 16; });
+                refuse("v_cache.head_stride", "97", [](auto& d) { d.v_cache.head_stride = 97; });
+                refuse("v_cache.data", "16", [](auto& d) { d.v_cache.data = static_cast<char*>(d.v_cache.data) - 8; });
+                refuse("v_cache.token_stride", "80", [](auto& d) { d.v_cache.token_stride = 80; });
+            }
+            if (scales == kit::Scales::kAll) {
+                refuse("k_cache", "scales", [](auto& d) { d.k_cache.scale_head_stride = 0; });
+                refuse("v_cache", "scales", [](auto& d) { d.v_cache.scale_page_stride = 1; });
+            }
+            // Not yet read.
+            adze_attention_desc desc = quantised.desc();
+            EXPECT_TRUE(kit::invalid(adze_attention_run(stream, &desc), "adze_attention_run", "k.dtype"));
+            ADZE_EXPECT_OK(adze_kv_append_run(stream, &good));
+        }
+    }
 }
 
 TEST_P(AttentionContract, PlanAndStreamAreOfOneContext) {

@@ -9,6 +9,8 @@ int main() {
     try {
         adze::cuda_driver();
         std::printf("found\n");
+        adze::cuda_virtual_memory();
+        std::printf("found\n");
     } catch (const adze::Failure& failure) {
         std::printf("status %d; %s\n", failure.status, failure.message.c_str());
     }

@@ -1,5 +1,4 @@
-// embedding, rms_norm, rope, silu_gate and kv_append against the oracle.
-#include "kit/attention_case.h"
+// embedding, rms_norm, rope and silu_gate against the oracle.
 #include "kit/glue_case.h"
 
 namespace {
@@ -333,94 +332,6 @@ TEST(RopeFrequencies, EndsOfLlama31) {
     EXPECT_EQ(out[0], 1.0f);
     EXPECT_FLOAT_EQ(out[1], float(std::pow(5e5, -2.0 / 128)));
     EXPECT_FLOAT_EQ(out[63], float(std::pow(5e5, -126.0 / 128) / 8));
-}
-
-class KvAppend : public kit::OnMachine {
-protected:
-    void check(const kit::AttentionCase& wanted, adze_dtype from);
-};
-ADZE_ON_EACH_MACHINE(KvAppend);
-
-void KvAppend::check(const kit::AttentionCase& wanted, adze_dtype from) {
-    kit::AttentionCall call(context, stream, wanted, random, kit::normal(random));
-    SCOPED_TRACE(call.c);
-    const int64_t tokens = call.paging.tokens();
-    const int heads = call.c.shape.kv_heads, dim_k = call.c.shape.dim_qk, dim_v = call.c.shape.dim_v;
-    Tensor k = Tensor(from, tokens + 1, heads * dim_k, call.c.gap).fill(kit::normal(random));
-    Tensor v = Tensor(from, tokens + 1, heads * dim_v, 1).fill(kit::normal(random));
-    // The caches as they should be, element by element.
-    std::vector<double> k_expected = call.k.elements.values(), v_expected = call.v.elements.values();
-    const oracle::Format format = oracle::format_of(call.c.kv_dtype);
-    const auto store = [&](const kit::Cache& cache, std::vector<double>& expected, const Tensor& source, int dim,
-                           int64_t row, int64_t page, int64_t slot) {
-        for (int h = 0; h < heads; ++h) {
-            for (int e = 0; e < dim; ++e) {
-                const double value = float(source.at(row, h * dim + e)) / float(cache.scale(page, slot, h));
-                expected[size_t(cache.offset(page, slot, h, e))] = oracle::round_to(double(float(value)), format);
-            }
-        }
-    };
-    for (int s = 0; s < call.paging.sequences(); ++s) {
-        for (int64_t i = 0; i < call.paging.qo_len(s); ++i) {
-            const int64_t position = call.paging.kv_len(s) - call.paging.qo_len(s) + i;
-            if (position < 0) continue;
-            const auto [page, slot] = call.paging.find(s, position);
-            store(call.k, k_expected, k, dim_k, call.paging.qo_indptr[s] + i, page, slot);
-            store(call.v, v_expected, v, dim_v, call.paging.qo_indptr[s] + i, page, slot);
-        }
-    }
-    const adze_kv_append_desc desc{sizeof desc,  0, call.plan, k.view(), v.view(), call.indices.view(), call.k.view(),
-                                   call.v.view()};
-    ADZE_ASSERT_OK(adze_kv_append_run(stream, &desc));
-    EXPECT_TRUE(kit::equal(call.k.elements, k_expected));
-    EXPECT_TRUE(kit::equal(call.v.elements, v_expected));
-    EXPECT_TRUE(call.k.elements.framed() && call.v.elements.framed());
-    EXPECT_TRUE(k.unchanged() && v.unchanged() && call.indices.unchanged());
-}
-
-TEST_P(KvAppend, StoresEveryTokenAtItsPlace) {
-    for (adze_dtype from : kit::kFloats) {
-        for (adze_dtype to : kit::kFloats) {
-            for (kit::Scales scales : {kit::Scales::kNone, kit::Scales::kTensor, kit::Scales::kAll}) {
-                check({.sequences = {{1, 17}, {0, 5}, {9, 9}, {5, 2}, {3, 0}, {4, 30}},
-                       .shape = {6, 3, 16, 24},
-                       .page_size = int(random.integer(1, 7)),
-                       .kv_dtype = to,
-                       .hnd = random.coin(),
-                       .scales = scales,
-                       .gap = random.integer(0, 3)},
-                      from);
-            }
-        }
-    }
-}
-
-// On a GPU: a token of more vectors than a block's threads take at a time; tokens enough for blocks of 16, of sequences
-// that begin within one, with row 1 as the last of sequence 0, where sequence 1 is empty; and a sequence for each token.
-TEST_P(KvAppend, WideTokensAndManyTokens) {
-    check({.sequences = {{3, 5}}, .shape = {72, 72, 64, 64}, .kv_dtype = ADZE_DTYPE_BF16}, ADZE_DTYPE_BF16);
-    check({.sequences = {{2, 30}, {0, 4}, {1, 1}, {40, 40}}, .shape = {1, 1, 64, 64}, .kv_dtype = ADZE_DTYPE_F16},
-          ADZE_DTYPE_F32);
-    check({.sequences = std::vector<kit::Sequence>(37, {1, 9}), .shape = {1, 1, 64, 64}, .kv_dtype = ADZE_DTYPE_BF16},
-          ADZE_DTYPE_F16);
-}
-
-TEST_P(KvAppend, OffsetsBeyondTwoToThe31) {
-    constexpr int64_t stride = (int64_t{1} << 30) + 16, pages = 4;
-    const kit::Sparse k_memory(size_t(pages * stride) * 2), v_memory(size_t(pages * stride) * 2);
-    kit::AttentionCase c{.sequences = {{2, 2}}, .shape = {1, 1, 8, 8}, .page_size = 4, .kv_dtype = ADZE_DTYPE_F16};
-    kit::AttentionCall call(context, stream, c, random, kit::normal(random));
-    call.paging.kv_indices = {3};
-    call.upload_indices();
-    const int dim = call.c.shape.dim_qk;
-    const Tensor k = Tensor(ADZE_DTYPE_F16, 2, dim).fill(kit::normal(random));
-    adze_kv_append_desc desc{sizeof desc, 0, call.plan, k.view(), k.view(), call.indices.view(), {}, {}};
-    desc.k_cache = {k_memory.data(), pages, stride, dim, dim, nullptr, 0, 0, 0, ADZE_DTYPE_F16, 0};
-    desc.v_cache = desc.k_cache;
-    desc.v_cache.data = v_memory.data();
-    ADZE_ASSERT_OK(adze_kv_append_run(stream, &desc));
-    EXPECT_EQ(std::memcmp(k_memory.data() + size_t(3 * stride) * 2, k.data(), size_t(2 * dim) * 2), 0);
-    EXPECT_EQ(std::memcmp(v_memory.data() + size_t(3 * stride) * 2, k.data(), size_t(2 * dim) * 2), 0);
 }
 
 }  // namespace

@@ -10,6 +10,8 @@
 #include "numeric/bf16.h"
 #include "numeric/f16.h"
 #include "numeric/fp8.h"
+#include "numeric/quantised.h"
+#include "oracle/quantised.h"
 
 namespace {
 
@@ -171,6 +173,61 @@ TEST(Number, E5m2RoundsEveryTieToEven) {
 }
 TEST(Number, E5m2EncodesSamples) {
     check_samples<adze::e5m2>(oracle::kE5m2);
+}
+
+/// Every code, every tie and the floats around it, samples, and what is no number.
+template <class Q>
+void check_quantised(adze_dtype dtype) {
+    constexpr int kBits = 8 / adze::kPerByte<Q>;
+    kit::Random random = kit::Random::of_this_test();
+    const auto check = [&](float value) {
+        ASSERT_EQ(adze::quantise<Q>(value), oracle::quantise(value, 1, dtype)) << std::hexfloat << value;
+    };
+    for (uint32_t code = 0; code < 1u << kBits; ++code) {
+        const double expected = oracle::dequantise(code, dtype);
+        for (int place = 0; place < 32 / kBits; ++place) {
+            const uint32_t others = uint32_t(random.next()) & ~(((1u << kBits) - 1) << place * kBits);
+            const float value = adze::dequantise<Q>(others | code << place * kBits, place);
+            ASSERT_TRUE(std::isnan(expected) ? std::isnan(value) : value == expected) << code << ' ' << place;
+        }
+        if (std::isnan(expected)) continue;
+        ASSERT_EQ(adze::quantise<Q>(float(expected)), code);
+    }
+    for (int half = -600; half <= 600; ++half) {
+        const float tie = float(half) / 2;
+        for (float value : {tie, std::nextafterf(tie, 1e9f), std::nextafterf(tie, -1e9f)}) check(value);
+    }
+    for (int i = 0; i < 200'000; ++i) {
+        check(std::bit_cast<float>(uint32_t(random.next())));
+        check(float(random.normal() * 100));
+    }
+    for (uint32_t bits : {0x80000000u, 1u, 0x7f800000u, 0xff800000u, 0x7f800001u, 0x7fffffffu, 0xffc00000u}) {
+        check(std::bit_cast<float>(bits));
+    }
+}
+
+TEST(Number, QuantisedCodes) {
+    check_quantised<adze::e4m3>(ADZE_DTYPE_F8E4M3);
+    check_quantised<int8_t>(ADZE_DTYPE_I8);
+    check_quantised<adze::int4x2>(ADZE_DTYPE_I4);
+}
+
+template <class Q>
+void check_scale(float largest, adze_dtype dtype) {
+    const float expected = oracle::dynamic_scale(std::isnan(largest) ? HUGE_VAL : std::fabs(double(largest)), dtype);
+    const float scale = adze::scale_for<Q>(adze::magnitude_bits(largest));
+    ASSERT_TRUE(std::isnan(expected) ? std::isnan(scale) : scale == expected) << std::hexfloat << largest;
+}
+
+TEST(Number, ScalesOfVectors) {
+    kit::Random random = kit::Random::of_this_test();
+    for (int i = 0; i < 200'000; ++i) {
+        const uint32_t special[] = {0, 1, 5, 0x80000003, 0x7f7fffff, 0x7f800000, 0xff800000, 0x7f800001, 0xffffffff};
+        const float largest = std::bit_cast<float>(i < 9 ? special[i] : uint32_t(random.next()));
+        check_scale<adze::e4m3>(largest, ADZE_DTYPE_F8E4M3);
+        check_scale<int8_t>(largest, ADZE_DTYPE_I8);
+        check_scale<adze::int4x2>(largest, ADZE_DTYPE_I4);
+    }
 }
 
 }  // namespace

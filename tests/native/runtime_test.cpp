@@ -218,7 +218,7 @@ TEST_P(Runtime, ContextCreateChecksEveryField) {
     EXPECT_NE(raw, nullptr);
     ADZE_EXPECT_OK(adze_context_destroy(raw));
     adze_context_desc desc = kit::describe({ADZE_CPU_ISA_PORTABLE, 1024});
-    desc.flags = ADZE_CONTEXT_DETERMINISTIC;
+    desc.flags = ADZE_CONTEXT_DETERMINISTIC | ADZE_CONTEXT_CHECK_INDICES;
     ADZE_ASSERT_OK(adze_context_create(&desc, &raw));
     ADZE_EXPECT_OK(adze_context_destroy(raw));
 }

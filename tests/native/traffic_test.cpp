@@ -186,6 +186,27 @@ TEST_P(Traffic, KvAppend) {
     }
 }
 
+TEST_P(Traffic, KvAppendQuantised) {
+    for (adze_dtype dtype : kit::kQuantised) {
+        for (bool dynamic : {false, true}) {
+            const kit::AttentionCase c{.sequences = {{512, 512}},
+                                       .shape = {8, 8, 128, 128},
+                                       .kv_dtype = dtype,
+                                       .hnd = true,
+                                       .scales = dynamic ? kit::Scales::kAll : kit::Scales::kHead};
+            kit::AttentionCall call(context, stream, c, random, [] { return 0.0; });
+            const Tensor k = tensor(call.paging.tokens(), 8 * 128), v = tensor(k.rows(), k.columns());
+            const adze_kv_append_desc desc{
+                sizeof desc, 0, call.plan, k.view(), v.view(), call.indices.view(), call.k.view(), call.v.view()};
+            const double stored = bytes(k) * double(kit::bits_of(dtype)) / 16;
+            const double scales = 4.0 * 8 * (dynamic ? double(k.rows()) : 1);
+            check(std::string("kv_append ") + kit::name_of(dtype) + (dynamic ? " dynamic" : ""),
+                  2 * (bytes(k) + stored + scales) + plan_bytes(call.paging),
+                  [&] { return adze_kv_append_run(stream, &desc); });
+        }
+    }
+}
+
 TEST_P(Traffic, LinearOfOneRow) {
     kit::LinearCall call(context, {1, 2048, 4096, ADZE_DTYPE_BF16, ADZE_DTYPE_BF16, ADZE_DTYPE_BF16},
                          [] { return 1.0; });

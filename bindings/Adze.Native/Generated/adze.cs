@@ -33,7 +33,10 @@ namespace Adze.Native.Interop
         ADZE_DTYPE_F32 = 1,
         ADZE_DTYPE_F16 = 2,
         ADZE_DTYPE_BF16 = 3,
-        ADZE_DTYPE_I32 = 4
+        ADZE_DTYPE_I32 = 4,
+        ADZE_DTYPE_F8E4M3 = 5,
+        ADZE_DTYPE_I8 = 6,
+        ADZE_DTYPE_I4 = 7
     }
 
     internal unsafe partial struct adze_tensor
@@ -92,6 +95,18 @@ namespace Adze.Native.Interop
 
             [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_buffer_adopt", CallingConvention = __CallingConvention.Cdecl)]
             internal static extern global::Adze.Native.Interop.adze_status adze_buffer_adopt(__IntPtr context, __IntPtr data, ulong bytes, __IntPtr* buffer);
+
+            [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_buffer_reserve", CallingConvention = __CallingConvention.Cdecl)]
+            internal static extern global::Adze.Native.Interop.adze_status adze_buffer_reserve(__IntPtr context, ulong bytes, __IntPtr* buffer);
+
+            [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_buffer_map", CallingConvention = __CallingConvention.Cdecl)]
+            internal static extern global::Adze.Native.Interop.adze_status adze_buffer_map(__IntPtr buffer, ulong offset, ulong bytes);
+
+            [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_buffer_unmap", CallingConvention = __CallingConvention.Cdecl)]
+            internal static extern global::Adze.Native.Interop.adze_status adze_buffer_unmap(__IntPtr buffer, ulong offset, ulong bytes, __IntPtr stream);
+
+            [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_buffer_granularity", CallingConvention = __CallingConvention.Cdecl)]
+            internal static extern ulong adze_buffer_granularity(__IntPtr buffer);
 
             [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_buffer_destroy", CallingConvention = __CallingConvention.Cdecl)]
             internal static extern global::Adze.Native.Interop.adze_status adze_buffer_destroy(__IntPtr buffer);

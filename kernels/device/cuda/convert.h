@@ -69,6 +69,24 @@ ADZE_DEVICE void to_floats(const Vec<T, N>& values, float (&out)[N]) {
     }
 }
 
+// a b + c in both halves of words; sm_80 has no other arithmetic in bf16.
+template <class T>
+ADZE_DEVICE uint32_t fma_halves(uint32_t a, uint32_t b, uint32_t c) {
+    uint32_t result;
+    if constexpr (std::is_same_v<T, f16>) {
+        asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+    } else {
+        asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+    }
+    return result;
+}
+// (a & b) ^ c in one instruction: the compiler by itself would not keep the second of two constants in a register.
+ADZE_DEVICE uint32_t and_xor(uint32_t a, uint32_t b, uint32_t c) {
+    uint32_t result;
+    asm("lop3.b32 %0, %1, %2, %3, 0x6a;" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+    return result;
+}
+
 template <class T>
 ADZE_DEVICE uint32_t pack_fp8x2(float low, float high) {
     static_assert(std::is_same_v<T, e4m3> || std::is_same_v<T, e5m2>);
@@ -93,35 +111,45 @@ ADZE_DEVICE uint32_t pack_fp8x4(const float (&values)[4]) {
     return pack_fp8x2<T>(values[0], values[1]) | pack_fp8x2<T>(values[2], values[3]) << 16;
 }
 
-// Two FP8 numbers, in the upper bytes of a word's halves (the lower bytes do not matter), as f16, exactly.
+// Two e4m3, in the upper bytes of a word's halves (the lower bytes do not matter), as T, exactly. Shifted to T's fraction
+// they are numbers 2^120 (f16: 2^8) times too small, and the NaN is 480. Of 480 alone 1.07 2^119 times (140 times) as much is
+// Inf; 0 times that is NaN, and adds nothing otherwise.
+template <class T>
+ADZE_DEVICE uint32_t widen_e4m3x2(uint32_t word) {
+    constexpr bool kHalf = std::is_same_v<T, f16>;
+    constexpr uint32_t kMinusZero = 0x80008000u;
+    const uint32_t magnitude = kHalf ? word >> 1 & 0x3f803f80u : word >> 4 & 0x07f007f0u;
+    const uint32_t small = (word & 0x80008000u) | magnitude;
+    const uint32_t value = fma_halves<T>(small, kHalf ? 0x5c005c00u : 0x7b807b80u, kMinusZero);
+    const uint32_t above = fma_halves<T>(value, kHalf ? 0x58605860u : 0x7b097b09u, kMinusZero);
+    return fma_halves<T>(above, 0u, value);
+}
+// The same for both FP8 formats, as f16.
 template <class T>
 ADZE_DEVICE uint32_t widen_fp8x2(uint32_t word) {
     if constexpr (std::is_same_v<T, e5m2>) {
         return word & 0xff00ff00u;
     } else {
-        // One exponent bit less: shifted by one, e4m3 is an f16 2^8 times too small. 0x7f, the NaN, is the only code that
-        // carries out of its seven bits when 1 is added; that carry completes the exponent of an f16's NaN.
-        const uint32_t magnitude = word & 0x7f007f00u;
-        const uint32_t nan = ((magnitude + 0x01000100u) & 0x80008000u) >> 1;
-        const uint32_t small = (word & 0x80008000u) | magnitude >> 1 | nan;
-        uint32_t result;
-        asm("mul.f16x2 %0, %1, %2;" : "=r"(result) : "r"(small), "r"(0x5c005c00u));  // 2^8
-        return result;
+        return widen_e4m3x2<f16>(word);
     }
+}
+// Four e4m3 as f16, by the instruction that sm_89 and sm_90 have.
+ADZE_DEVICE void unpack_e4m3x4(uint32_t word, uint32_t& low, uint32_t& high) {
+    asm("{\n"
+        ".reg .b16 l, h;\n"
+        "mov.b32 {l, h}, %2;\n"
+        "cvt.rn.f16x2.e4m3x2 %0, l;\n"
+        "cvt.rn.f16x2.e4m3x2 %1, h;\n"
+        "}"
+        : "=r"(low), "=r"(high)
+        : "r"(word));
 }
 template <class T>
 ADZE_DEVICE void unpack_fp8x4(uint32_t word, float (&out)[4]) {
     static_assert(std::is_same_v<T, e4m3> || std::is_same_v<T, e5m2>);
     uint32_t low, high;
     if constexpr (kTarget.arch != Arch::kSm80 && std::is_same_v<T, e4m3>) {
-        asm("{\n"
-            ".reg .b16 l, h;\n"
-            "mov.b32 {l, h}, %2;\n"
-            "cvt.rn.f16x2.e4m3x2 %0, l;\n"
-            "cvt.rn.f16x2.e4m3x2 %1, h;\n"
-            "}"
-            : "=r"(low), "=r"(high)
-            : "r"(word));
+        unpack_e4m3x4(word, low, high);
     } else {
         low = widen_fp8x2<T>(__byte_perm(word, 0, 0x1404));
         high = widen_fp8x2<T>(__byte_perm(word, 0, 0x3424));
@@ -148,12 +176,58 @@ ADZE_DEVICE Vec<T, 8> unpack_int4x8(uint32_t word) {
         } else {
             static_assert(std::is_same_v<T, bf16>);
             const uint32_t magic = (word >> 4 * i & 0x000f000fu) | 0x43004300u;  // 128 + n, times 1, less 136
-            asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(apart[i]) : "r"(magic), "r"(0x3f803f80u), "r"(0xc308c308u));
+            apart[i] = fma_halves<bf16>(magic, 0x3f803f80u, 0xc308c308u);
         }
     }
     const Vec<uint32_t, 4> words{{__byte_perm(apart[0], apart[1], 0x5410), __byte_perm(apart[2], apart[3], 0x5410),
                                   __byte_perm(apart[0], apart[1], 0x7632), __byte_perm(apart[2], apart[3], 0x7632)}};
     return __builtin_bit_cast(Vec<T, 8>, words);
+}
+
+// Two int8, in the lower bytes of a word's halves (the upper bytes do not matter). The lower seven bits in the fraction of
+// 128 are 128 more; the sign bit, in the exponent, makes 256 of 128, which is to be taken away.
+template <class T>
+ADZE_DEVICE uint32_t widen_int8x2(uint32_t word) {
+    if constexpr (std::is_same_v<T, bf16>) {
+        return fma_halves<bf16>(and_xor(word, 0x007f007fu, 0x43004300u), 0x3f803f80u,
+                                and_xor(word, 0x00800080u, 0xc300c300u));
+    } else {  // f16's fraction has room for all: 1024 + 128 + n
+        uint32_t result;
+        asm("sub.f16x2 %0, %1, %2;" : "=r"(result) : "r"(and_xor(word, 0x00ff00ffu, 0x64806480u)), "r"(0x64806480u));
+        return result;
+    }
+}
+
+// Two int4, in the lowest bits of a word's halves (the others do not matter).
+template <class T>
+ADZE_DEVICE uint32_t widen_int4x2(uint32_t word) {
+    if constexpr (std::is_same_v<T, bf16>) {  // 128 + 8 + n, times 1, less 136
+        return fma_halves<bf16>(and_xor(word, 0x000f000fu, 0x43084308u), 0x3f803f80u, 0xc308c308u);
+    } else {  // 1024 + 8 + n
+        uint32_t result;
+        asm("sub.f16x2 %0, %1, %2;" : "=r"(result) : "r"(and_xor(word, 0x000f000fu, 0x64086408u)), "r"(0x64086408u));
+        return result;
+    }
+}
+
+template <class T, class Q>
+ADZE_DEVICE Vec<uint32_t, 2 * kPerByte<Q>> widen_pairs(uint32_t word) {
+    if constexpr (std::is_same_v<Q, int4x2>) {
+        return {{widen_int4x2<T>(word), widen_int4x2<T>(word >> 4), widen_int4x2<T>(word >> 8),
+                 widen_int4x2<T>(word >> 12)}};
+    } else if constexpr (std::is_same_v<Q, int8_t>) {
+        return {{widen_int8x2<T>(word), widen_int8x2<T>(word >> 8)}};
+    } else if constexpr (kTarget.arch != Arch::kSm80 && std::is_same_v<T, bf16>) {
+        float x[4];
+        unpack_fp8x4<Q>(word, x);
+        return {{pack_halves<bf16>(x[0], x[2]), pack_halves<bf16>(x[1], x[3])}};
+    } else if constexpr (kTarget.arch != Arch::kSm80) {
+        uint32_t low, high;
+        unpack_e4m3x4(word, low, high);
+        return {{__byte_perm(low, high, 0x5410), __byte_perm(low, high, 0x7632)}};
+    } else {
+        return {{widen_e4m3x2<T>(word << 8), widen_e4m3x2<T>(word)}};
+    }
 }
 
 }  // namespace ADZE_TARGET

@@ -22,16 +22,16 @@ public:
         }
     }
 
-    // `version`: the CUDA version whose form of the function is meant.
+    // `version`: the CUDA version whose form of the function is meant. `status`: of its absence.
     template <class Function>
-    void find(Function& function, const char* name, int version) const {
+    void find(Function& function, const char* name, int version, adze_status status = ADZE_ERROR_UNAVAILABLE) const {
         void* address = nullptr;
         const CUresult result = look_up_ != nullptr
                                     ? look_up_(name, &address, version, CU_GET_PROC_ADDRESS_DEFAULT, nullptr)
                                     : old_look_up_(name, &address, version, CU_GET_PROC_ADDRESS_DEFAULT);
         if (result != CUDA_SUCCESS || address == nullptr) {
-            fail(ADZE_ERROR_UNAVAILABLE, "the CUDA driver has no %s of CUDA %d.%d; a newer driver is needed", name,
-                 version / 1000, version % 1000 / 10);
+            fail(status, "the CUDA driver has no %s of CUDA %d.%d; a newer driver is needed", name, version / 1000,
+                 version % 1000 / 10);
         }
         function = reinterpret_cast<Function>(address);
     }
@@ -51,15 +51,24 @@ CudaDriver load() {
     library.find(driver.ctx_get_current, "cuCtxGetCurrent", 4000);
     library.find(driver.ctx_set_current, "cuCtxSetCurrent", 4000);
     library.find(driver.tensor_map_encode_tiled, "cuTensorMapEncodeTiled", 12000);
-    library.find(driver.mem_get_allocation_granularity, "cuMemGetAllocationGranularity", 10020);
-    library.find(driver.mem_address_reserve, "cuMemAddressReserve", 10020);
-    library.find(driver.mem_address_free, "cuMemAddressFree", 10020);
-    library.find(driver.mem_create, "cuMemCreate", 10020);
-    library.find(driver.mem_release, "cuMemRelease", 10020);
-    library.find(driver.mem_map, "cuMemMap", 10020);
-    library.find(driver.mem_unmap, "cuMemUnmap", 10020);
-    library.find(driver.mem_set_access, "cuMemSetAccess", 10020);
     return driver;
+}
+
+CudaVirtualMemory load_virtual_memory() {
+    const DriverLibrary library;
+    CudaVirtualMemory memory{};
+    const auto find = [&](auto& function, const char* name) {
+        library.find(function, name, 10020, ADZE_ERROR_NOT_SUPPORTED);
+    };
+    find(memory.get_allocation_granularity, "cuMemGetAllocationGranularity");
+    find(memory.address_reserve, "cuMemAddressReserve");
+    find(memory.address_free, "cuMemAddressFree");
+    find(memory.create, "cuMemCreate");
+    find(memory.release, "cuMemRelease");
+    find(memory.map, "cuMemMap");
+    find(memory.unmap, "cuMemUnmap");
+    find(memory.set_access, "cuMemSetAccess");
+    return memory;
 }
 
 }  // namespace
@@ -67,6 +76,11 @@ CudaDriver load() {
 const CudaDriver& cuda_driver() {
     static const CudaDriver driver = load();
     return driver;
+}
+
+const CudaVirtualMemory& cuda_virtual_memory() {
+    static const CudaVirtualMemory memory = load_virtual_memory();
+    return memory;
 }
 
 }  // namespace adze

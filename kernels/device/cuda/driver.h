@@ -1,5 +1,5 @@
-// The CUDA driver's functions that the runtime has no form of: contexts, tensor maps, and virtual memory, in which a
-// buffer can grow where it lies. They are looked up when first asked for, so that the library loads where no driver is.
+// The CUDA driver's functions that the runtime has no form of: contexts, tensor maps, and virtual memory. They are looked up
+// when first asked for, so that the library loads where no driver is.
 #pragma once
 
 #include <cuda.h>
@@ -13,17 +13,22 @@ struct CudaDriver {
     decltype(&cuCtxGetCurrent) ctx_get_current;
     decltype(&cuCtxSetCurrent) ctx_set_current;
     decltype(&cuTensorMapEncodeTiled) tensor_map_encode_tiled;
-    decltype(&cuMemGetAllocationGranularity) mem_get_allocation_granularity;
-    decltype(&cuMemAddressReserve) mem_address_reserve;
-    decltype(&cuMemAddressFree) mem_address_free;
-    decltype(&cuMemCreate) mem_create;
-    decltype(&cuMemRelease) mem_release;
-    decltype(&cuMemMap) mem_map;
-    decltype(&cuMemUnmap) mem_unmap;
-    decltype(&cuMemSetAccess) mem_set_access;
+};
+
+struct CudaVirtualMemory {
+    decltype(&cuMemGetAllocationGranularity) get_allocation_granularity;
+    decltype(&cuMemAddressReserve) address_reserve;
+    decltype(&cuMemAddressFree) address_free;
+    decltype(&cuMemCreate) create;
+    decltype(&cuMemRelease) release;
+    decltype(&cuMemMap) map;
+    decltype(&cuMemUnmap) unmap;
+    decltype(&cuMemSetAccess) set_access;
 };
 
 // Fails with UNAVAILABLE and the reason.
 const CudaDriver& cuda_driver();
+// Fails with NOT_SUPPORTED: a device without it does all else.
+const CudaVirtualMemory& cuda_virtual_memory();
 
 }  // namespace adze

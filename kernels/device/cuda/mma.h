@@ -91,12 +91,20 @@ ADZE_DEVICE void mma(typename M::C& c, const typename M::A& a, const typename M:
 #undef ADZE_MMA
 
 // Two or four 8 x 16-byte matrices; lane i says where row i % 8 of matrix i / 8 is.
+template <bool kTransposed>
 ADZE_DEVICE Vec<uint32_t, 4> load_matrices4(uint32_t address) {
     Vec<uint32_t, 4> r;
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(address)
-                 : "memory");
+    if constexpr (kTransposed) {
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                     : "r"(address)
+                     : "memory");
+    } else {
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                     : "r"(address)
+                     : "memory");
+    }
     return r;
 }
 template <bool kTransposed>
@@ -121,7 +129,7 @@ ADZE_DEVICE typename M::A load_a(const Tile& tile, int row, int column, Site) {
     constexpr int kChunk = 4 * M::kPack;  // elements of 16 bytes
     const int lane = lane_index();
     const int index = Tile::index(row + lane % 16, column + lane / 16 * kChunk);
-    return {__builtin_bit_cast(decltype(M::A::value), load_matrices4(address_of(tile.data, index)))};
+    return {__builtin_bit_cast(decltype(M::A::value), load_matrices4<false>(address_of(tile.data, index)))};
 }
 template <class M, class Tile>
 ADZE_DEVICE typename M::B load_b(const Tile& tile, int n, int k, Site) {
@@ -135,6 +143,14 @@ ADZE_DEVICE typename M::B load_b_rows(const Tile& tile, int k, int n, Site) {
     static_assert(M::kPack == 2, "of 2-byte elements");
     const int index = Tile::index(k + lane_index() % 16, n);
     return {__builtin_bit_cast(decltype(M::B::value), load_matrices2<true>(address_of(tile.data, index)))};
+}
+
+template <class M, int kUnits, class Tile>
+ADZE_DEVICE Vec<uint32_t, 4> load_b_units(const Tile& tile, int k, int column, Site) {
+    static_assert(kUnits == 2 && sizeof(typename Tile::Element) == 1);
+    const int lane = lane_index();
+    const int index = Tile::index(k + lane % 16, column + lane / 16 * 16);
+    return load_matrices4<true>(address_of(tile.data, index));
 }
 
 template <class M, class Tile>

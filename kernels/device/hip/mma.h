@@ -109,6 +109,28 @@ ADZE_DEVICE typename M::B load_b_rows(const Tile& tile, int k, int n, Site) {
     for (int i = 0; i < 4; ++i) b.value[i] = tile.data.load(Tile::index(k + M::B::row(i), n + M::B::column(i)));
     return b;
 }
+// 32 lanes are served together, 16 of which read a part of one row. In rows of less than 128 bytes rows i and 4 + i may
+// share banks, rows i and 4 + (i ^ 1) do not: odd parts of the wave read the rows of a pair the other way around.
+template <class M, int kUnits, class Tile>
+ADZE_DEVICE Vec<uint32_t, 4> load_b_units(const Tile& tile, int k, int column, Site) {
+    using Read = typename Unsigned<2 * kUnits>::Type;
+    const bool odd = M::part() % 2 != 0;
+    uint32_t rows[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const int index = Tile::index(k + M::B::row(odd ? i ^ 1 : i), column + M::place() * 2 * kUnits);
+        rows[i] = *reinterpret_cast<const Read*>(tile.data.at(index));
+    }
+    Vec<uint32_t, 4> words{};
+    const uint32_t lower = odd ? 0x01000504u : 0x05040100u, upper = odd ? 0x03020706u : 0x07060302u;
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+        words[h] = select_bytes(rows[2 * h], rows[2 * h + 1], lower);
+        if constexpr (kUnits == 2) words[2 + h] = select_bytes(rows[2 * h], rows[2 * h + 1], upper);
+    }
+    return words;
+}
+
 template <class M, class Tile>
 ADZE_DEVICE void store_c(const Tile& tile, int row, int column, const typename M::C& c, Site) {
     using T = typename Tile::Element;

@@ -193,7 +193,8 @@ void Block::bulk_load(uint32_t to, const TensorMap& tensor_map, const int32_t* a
     counters.async_copy_bytes += box_bytes(map);
     for_box_rows(map, at, [&](const std::byte* address, uint32_t, uint32_t bytes) {
         if (address == nullptr) return;
-        require_accessible(address, bytes, site);
+        const Granules* granules = require_accessible(address, bytes, site);
+        if (granules != nullptr) require_mapped(*granules, "bulk_load", address, bytes, site);
         counters.global_read_bytes += bytes;
         counters.global_read_sectors += sectors_of(address, bytes);
     });
@@ -230,7 +231,8 @@ void Block::bulk_store(const TensorMap& tensor_map, const int32_t* at, int rank,
     self.copies.stores.push_back(store);
     for_box_rows(map, at, [&](const std::byte* address, uint32_t, uint32_t bytes) {
         if (address == nullptr) return;
-        require_accessible(address, bytes, site);
+        const Granules* granules = require_accessible(address, bytes, site);
+        if (granules != nullptr) require_mapped(*granules, "bulk_store", address, bytes, site);
         counters.global_write_bytes += bytes;
         counters.global_write_sectors += sectors_of(address, bytes);
     });

@@ -50,5 +50,16 @@ inline Vec<T, 8> unpack_int4x8(uint32_t word) {
     return out;
 }
 
+template <class T, class Q>
+inline Vec<uint32_t, 2 * kPerByte<Q>> widen_pairs(uint32_t word) {
+    constexpr int kHalf = 2 * kPerByte<Q>;
+    Vec<uint32_t, kHalf> pairs;
+    for (int i = 0; i < kHalf; ++i) {
+        pairs[i] = round_to<T>(dequantise<Q>(word, i)).bits |
+                   static_cast<uint32_t>(round_to<T>(dequantise<Q>(word, kHalf + i)).bits) << 16;
+    }
+    return pairs;
+}
+
 }  // namespace ADZE_TARGET
 }  // namespace adze

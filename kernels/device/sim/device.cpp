@@ -16,6 +16,7 @@
 #include "device/launch_limits.h"
 #include "device/sim/memory_checks.h"
 #include "runtime/check.h"
+#include "runtime/host_addresses.h"
 #include "sim_devices.h"
 
 namespace adze::sim {
@@ -177,22 +178,49 @@ void SimContext::work(GridRun& run, std::atomic<int64_t>& next, int64_t blocks, 
     for (const auto& block : pool) block->counters = {};
 }
 
+class Granules {
+public:
+    Granules(uintptr_t data, uint64_t count) : data_(data), mapped_(new std::atomic<bool>[count]()) {}
+    void set(const void* data, uint64_t bytes, bool mapped) {
+        for (uint64_t i = index(data), end = i + bytes / kHugePage; i < end; ++i) mapped_[i] = mapped;
+    }
+    bool has_memory(const void* data, uint64_t bytes) const {
+        const uint64_t last = index(static_cast<const char*>(data) + bytes - 1);
+        for (uint64_t i = index(data); i <= last; ++i) {
+            if (!mapped_[i].load(std::memory_order_relaxed)) return false;
+        }
+        return true;
+    }
+
+private:
+    uint64_t index(const void* address) const { return (reinterpret_cast<uintptr_t>(address) - data_) / kHugePage; }
+    const uintptr_t data_;
+    const std::unique_ptr<std::atomic<bool>[]> mapped_;
+};
+
 namespace {
 
 struct Range {
     uintptr_t end, data, data_end;
-    bool live;
+    bool live = true;
+    std::unique_ptr<Granules> granules = nullptr;  // NULL: there is memory all over
 };
 std::shared_mutex ranges_mutex;
 std::map<uintptr_t, Range> ranges;            // by the start of their mappings
 std::deque<std::pair<void*, size_t>> graves;  // released mappings, oldest first
-constexpr size_t kMaxGraves = 4096;
-constexpr uint64_t kAlignment = 256;
+size_t grave_bytes = 0;
+constexpr size_t kMaxGraves = 4096, kMaxGraveBytes = size_t{8} << 40;
+constexpr uint64_t kAlignment = 256, kFilled = 64 << 20;  // to fill more with NaN bytes would cost too much
 std::atomic<uint64_t> launch_number{0};
 
 size_t page_bytes() {
     static const auto bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     return bytes;
+}
+
+Granules& granules_of(const void* data) {
+    const std::shared_lock lock(ranges_mutex);
+    return *std::prev(ranges.upper_bound(reinterpret_cast<uintptr_t>(data)))->second.granules;
 }
 
 }  // namespace
@@ -226,11 +254,34 @@ void* sim_allocate(uint64_t bytes) {
         return nullptr;
     }
     const uintptr_t data = start + page + body - rounded;  // its end meets the page without access
-    constexpr uint64_t kFilled = 64 << 20;                 // more would cost too much
     std::memset(reinterpret_cast<void*>(data), 0xff, std::min<uint64_t>(bytes, kFilled));
     const std::unique_lock lock(ranges_mutex);
-    ranges[start] = {start + all, data, data + bytes, true};
+    ranges[start] = {.end = start + all, .data = data, .data_end = data + bytes};
     return reinterpret_cast<void*>(data);
+}
+
+void* sim_reserve(uint64_t bytes) {
+    const uint64_t all = bytes + 2 * kHugePage;
+    void* mapping = all < bytes ? nullptr : reserve_addresses(all);
+    if (mapping == nullptr) return nullptr;
+    const auto start = reinterpret_cast<uintptr_t>(mapping), data = start + kHugePage;
+    auto granules = std::make_unique<Granules>(data, bytes / kHugePage);
+    const std::unique_lock lock(ranges_mutex);
+    ranges[start] = {.end = start + all, .data = data, .data_end = data + bytes, .granules = std::move(granules)};
+    return reinterpret_cast<void*>(data);
+}
+
+bool sim_map(void* data, uint64_t bytes) {
+    if (!give_memory(data, bytes)) return false;
+    std::memset(data, 0xff, std::min(bytes, kFilled));
+    granules_of(data).set(data, bytes, true);
+    return true;
+}
+
+bool sim_unmap(void* data, uint64_t bytes) {
+    if (!take_memory(data, bytes)) return false;
+    granules_of(data).set(data, bytes, false);
+    return true;
 }
 
 void sim_release(void* data) {
@@ -243,47 +294,66 @@ void sim_release(void* data) {
     // The address stays taken, so that who still uses it is told so; the memory goes back.
     mmap(mapping, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     graves.emplace_back(mapping, bytes);
-    if (graves.size() > kMaxGraves) {
-        munmap(graves.front().first, graves.front().second);
-        ranges.erase(reinterpret_cast<uintptr_t>(graves.front().first));
+    grave_bytes += bytes;
+    while (graves.size() > kMaxGraves || grave_bytes > kMaxGraveBytes) {
+        const auto [oldest, oldest_bytes] = graves.front();
+        munmap(oldest, oldest_bytes);
+        ranges.erase(reinterpret_cast<uintptr_t>(oldest));
         graves.pop_front();
+        grave_bytes -= oldest_bytes;
     }
-}
-
-const char* why_not_accessible(const void* data, uint64_t bytes) {
-    const auto start = reinterpret_cast<uintptr_t>(data);
-    const std::shared_lock lock(ranges_mutex);
-    auto entry = ranges.upper_bound(start);
-    if (entry == ranges.begin()) return nullptr;
-    const Range& range = (--entry)->second;
-    if (start >= range.end) return nullptr;
-    if (!range.live) return "lies in a buffer that was released";
-    if (start < range.data || start + bytes > range.data_end) return "reaches beyond its buffer";
-    return nullptr;
 }
 
 void forget_checked_ranges() {
     ++launch_number;
 }
 
+namespace {
+
+struct Look {
+    const char* why_not = nullptr;  // the range may not be viewed
+    const Granules* granules = nullptr;
+};
+
+Look look_at(const void* data, uint64_t bytes) {
+    const auto start = reinterpret_cast<uintptr_t>(data);
+    const std::shared_lock lock(ranges_mutex);
+    auto entry = ranges.upper_bound(start);
+    if (entry == ranges.begin()) return {};
+    const Range& range = (--entry)->second;
+    if (start >= range.end) return {};
+    if (!range.live) return {"lies in a buffer that was released"};
+    if (start < range.data || start + bytes > range.data_end) return {"reaches beyond its buffer"};
+    return {nullptr, range.granules.get()};
+}
+
+}  // namespace
+
 // Threads make the same views over and over: what was found good is remembered for the launch.
-void require_accessible(const void* data, uint64_t bytes, const Site& site) {
+const Granules* require_accessible(const void* data, uint64_t bytes, const Site& site) {
     struct Checked {
         uint64_t launch;
         const void* data;
         uint64_t bytes;
+        const Granules* granules;
     };
     static thread_local std::array<Checked, 16> checked{};
     const uint64_t launch = launch_number.load(std::memory_order_relaxed);
     Checked& entry = checked[(reinterpret_cast<uintptr_t>(data) >> 4 ^ bytes) % checked.size()];
-    if (entry.launch == launch && entry.data == data && entry.bytes == bytes) return;
-    if (bytes != 0) {
-        if (const char* why = why_not_accessible(data, bytes)) {
-            current->block->fail(site, "a view of %llu bytes at %p %s", static_cast<unsigned long long>(bytes), data,
-                                 why);
-        }
+    if (entry.launch == launch && entry.data == data && entry.bytes == bytes) return entry.granules;
+    const Look look = bytes == 0 ? Look{} : look_at(data, bytes);
+    if (look.why_not != nullptr) {
+        current->block->fail(site, "a view of %llu bytes at %p %s", static_cast<unsigned long long>(bytes), data,
+                             look.why_not);
     }
-    entry = {launch, data, bytes};
+    entry = {launch, data, bytes, look.granules};
+    return look.granules;
+}
+
+void require_mapped(const Granules& granules, const char* does, const void* data, uint64_t bytes, const Site& site) {
+    if (granules.has_memory(data, bytes)) return;
+    current->block->fail(site, "%s of %llu bytes at %p, where its buffer is reserved and not mapped", does,
+                         static_cast<unsigned long long>(bytes), data);
 }
 
 void fail_outside(const char* does, const void* data, int64_t count, int64_t index, int64_t elements, uint32_t bytes,

@@ -79,9 +79,11 @@ private:
 // access for a long time after the release. Aligned to 256 bytes; NaN bytes at first (the first 64 MB). NULL: no such memory.
 void* sim_allocate(uint64_t bytes);
 void sim_release(void* data);
-// Whether a range may be accessed as far as the simulator knows: memory that it did not allocate is the caller's affair.
-// Otherwise the reason.
-const char* why_not_accessible(const void* data, uint64_t bytes);
+// Addresses, likewise, that get memory by granules (runtime/host_addresses.h), with NaN bytes at first (the first 64 MB of a
+// call). Sizes are multiples of the granule. NULL and false: no such memory, and nothing has changed.
+void* sim_reserve(uint64_t bytes);
+bool sim_map(void* data, uint64_t bytes);
+bool sim_unmap(void* data, uint64_t bytes);
 
 }  // namespace adze::sim
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstring>
 
 #include "device/sim/memory_checks.h"
@@ -12,9 +13,10 @@ class Global {
 public:
     using Element = std::remove_const_t<T>;
 
-    Global(T* data, int64_t count, Site site = Site::current()) : data_(data), count_(count) {
-        sim::require_accessible(data, static_cast<uint64_t>(count) * sizeof(T), site);
-    }
+    Global(T* data, int64_t count, Site site = Site::current())
+        : data_(data),
+          count_(count),
+          granules_(sim::require_accessible(data, static_cast<uint64_t>(count) * sizeof(T), site)) {}
     explicit Global(const adze_tensor& t, Site site = Site::current())
         : Global(static_cast<T*>(t.data), t.rows == 0 ? 0 : (t.rows - 1) * t.row_stride + t.columns, site) {}
 
@@ -52,6 +54,7 @@ public:
     T* at(const char* does, int64_t index, const Site& site) const {
         static_assert(sizeof(T) * N <= 16 && (sizeof(T) * N & (sizeof(T) * N - 1)) == 0);
         if (index < 0 || index > count_ - N) sim::fail_outside(does, data_, count_, index, N, sizeof(T), site);
+        if (granules_ != nullptr) sim::require_mapped(*granules_, does, data_ + index, sizeof(T) * N, site);
         return aligned_at<N>(does, index, site);
     }
     // Perhaps outside: nothing is read there, but the address must still be one that an instruction takes.
@@ -66,6 +69,7 @@ public:
 private:
     T* data_;
     int64_t count_;
+    const sim::Granules* granules_;  // NULL: there is memory all over
 };
 
 template <class T>
@@ -110,6 +114,11 @@ private:
     uint32_t offset_ = 0;
     int count_ = 0;
 };
+
+template <int N, class T>
+inline Vec<uint32_t, N> load_words(const Shared<T>& view, int index, Site site = Site::current()) {
+    return std::bit_cast<Vec<uint32_t, N>>(view.template load_vec<4 * N / sizeof(T)>(index, site));
+}
 
 class SharedArena {
 public:

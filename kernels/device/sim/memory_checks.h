@@ -11,8 +11,12 @@ namespace adze::sim {
 [[noreturn]] void fail_misaligned(const char* does, const void* address, uint32_t bytes, const Site& site);
 [[noreturn]] void fail_shared(const char* does, uint32_t offset, int64_t index, int64_t count, uint32_t bytes,
                               const Site& site);
-// Checks a view of memory that the simulator allocated.
-void require_accessible(const void* data, uint64_t bytes, const Site& site);
+// Which granules of a reserved buffer have memory: of each access it is asked for.
+class Granules;
+// Checks a view of memory that the simulator allocated; memory that it did not is the caller's affair. NULL: there is memory
+// all over.
+const Granules* require_accessible(const void* data, uint64_t bytes, const Site& site);
+void require_mapped(const Granules& granules, const char* does, const void* data, uint64_t bytes, const Site& site);
 void forget_checked_ranges();  // before a launch
 uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes, const Site& site);
 

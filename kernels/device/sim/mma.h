@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cmath>
 #include <type_traits>
 
@@ -259,6 +260,37 @@ inline typename M::B load_b_rows(const Tile& tile, int k, int n, Site site) {
         }
     }
     return b;
+}
+
+template <class M, int kUnits, class Tile>
+inline Vec<uint32_t, 4> load_b_units(const Tile& tile, int k, int column, Site site) {
+    using Unit = Vec<typename Tile::Element, 2>;
+    Vec<uint32_t, 4> words{};
+    if constexpr (kWarpSize == 32) {
+        touch_matrix_rows(
+            sim::Access::kSharedRead, tile, 32, [&](int l) { return Tile::index(k + l % 16, column + l / 16 * 16); },
+            site);
+        for (int i = 0; i < 8; ++i) {  // unit i / 4, the i % 4-th of the rows
+            Unit unit;
+            peek<typename Tile::Element, 2>(&unit[0], tile, k + M::B::row(i % 4),
+                                            column + i / 4 * 16 + M::B::column(0) * 2, site);
+            words[i / 2] |= static_cast<uint32_t>(std::bit_cast<uint16_t>(unit)) << i % 2 * 16;
+        }
+    } else {
+        constexpr int kBytes = 2 * kUnits;
+        const int odd = M::B::row(0) / 4 % 2;  // see hip
+        for (int i = 0; i < 4; ++i) {
+            const int row = k + M::B::row(i ^ odd);
+            const auto read =
+                tile.data.template load_vec<kBytes>(Tile::index(row, column + M::B::column(0) * kBytes), site);
+            uint32_t word = 0;
+            std::memcpy(&word, &read, sizeof read);
+            for (int u = 0; u < kUnits; ++u) {
+                words[2 * u + i / 2] |= (word >> 16 * u & 0xffffu) << (i ^ odd) % 2 * 16;
+            }
+        }
+    }
+    return words;
 }
 
 template <class M, class Tile>

@@ -25,18 +25,29 @@ typedef struct adze_attention_plan adze_attention_plan;
 
 /** The keys or the values of one layer: token t of page p, head h, element e is at
  *  data + (p * page_stride + t * token_stride + h * head_stride + e) * size of dtype. NHD and HND are a matter of
- * strides. */
+ * strides. Of I4, two elements are in a byte; each vector of head_dim elements begins at a multiple of 16 bytes (so data is
+ * aligned to 16, and the strides are multiples of 32) and ends at one: its last 16 bytes are padded.
+ *
+ * The value of an element is its stored number times its scale, which is at
+ * scales[p * scale_page_stride + t * scale_token_stride + h * scale_head_stride]. F8E4M3, I8 and I4 need scales:
+ *  - static, where scale_token_stride is 0: the caller sets them, for all, by page or by head. adze_kv_append_run() divides by
+ *    them and saturates; NaN becomes E4M3's NaN, and 0 in I8 and I4.
+ *  - dynamic, where it is not: adze_kv_append_run() sets the scale of each token and head that it stores to
+ *    max |x| / L over the vector, with L = 448 of F8E4M3, 127 of I8 and 7 of I4 (1 if that is zero), and divides by
+ *    it. A vector with a NaN or an Inf gets a NaN for scale, so that all of it reads as NaN. Best as
+ *    [page][head][token]: a head's scales of consecutive tokens fill the sectors that attention reads.
+ * F32, F16 and BF16 may have scales, which the caller sets and adze_kv_append_run() divides by, also by token. */
 typedef struct adze_kv_cache {
-    void* data;                 /**< device address, aligned to the element */
+    void* data;                 /**< device address, aligned to the element; 16 bytes of I4 */
     int64_t num_pages;          /**< pages in the cache; every page id is below it */
     int64_t page_stride;        /**< elements */
     int64_t token_stride;       /**< elements */
     int64_t head_stride;        /**< elements */
-    const float* scales;        /**< device address or NULL; the value of an element is stored element * scale */
+    float* scales;              /**< device address, or NULL for none */
     int64_t scale_page_stride;  /**< f32 elements; 0 where scales do not depend on the page */
     int64_t scale_token_stride; /**< f32 elements; 0 where scales do not depend on the token */
     int64_t scale_head_stride;  /**< f32 elements; 0 for one scale for all heads */
-    adze_dtype dtype;           /**< F32 (cpu only), F16 or BF16 */
+    adze_dtype dtype;           /**< F32 (cpu only), F16, BF16, F8E4M3, I8 or I4 */
     int32_t reserved;           /**< zero */
 } adze_kv_cache;
 
@@ -82,8 +93,9 @@ ADZE_API adze_status adze_attention_plan_create(adze_context* context, const adz
 ADZE_API adze_status adze_attention_plan_destroy(adze_attention_plan* plan);
 
 /** Takes over a new batch for the runs that are put on `stream` after it, in graphs too; a run on another stream
- * follows it only after an event recorded here. Allocates nothing; on a GPU it may wait for what was put on `stream`
- * before. INVALID_STATE on a capturing stream. */
+ * follows it only after an event recorded here. Runs put on `stream` before keep their batch, though they may not have
+ * begun. Allocates nothing; on a GPU it waits, if it must, for the copy of the update before the last one. INVALID_STATE on a
+ * capturing stream. */
 ADZE_API adze_status adze_attention_plan_update(adze_attention_plan* plan, const adze_attention_batch* batch,
                                                 adze_stream* stream);
 
@@ -134,13 +146,15 @@ typedef struct adze_attention_desc {
 } adze_attention_desc;
 
 /** Runs the plan's batch as of the last update. In a capture, where batches come later, q, o, lse and kv_indices must be
- *  large enough for the plan's capacities. A page id outside the cache is INVALID_ARGUMENT on cpu and sim; a GPU does not
- *  check them. */
+ *  large enough for the plan's capacities. A page id outside the cache is INVALID_ARGUMENT on cpu and sim; on a GPU only in a
+ *  context with ADZE_CONTEXT_CHECK_INDICES. */
 ADZE_API adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* desc);
 
-/** Stores the keys and values of a batch's query tokens at their positions in the cache, rounded to the cache's dtype
- *  (after division by its scale). Tokens whose position is negative (qo_len > kv_len) are skipped. The two caches may
- *  interleave in one buffer but share no element; no two tokens, heads or pages of one may overlap. */
+/** Stores the keys and values of a batch's query tokens at their positions in the cache, each the f32 quotient of its value
+ *  and its scale, correctly rounded, and then rounded to the cache's dtype, to nearest, ties to even: every backend stores
+ *  the same bits. Tokens whose position is negative (qo_len > kv_len) are skipped. The two caches may interleave in one buffer but share no element; no two tokens, heads or
+ *  pages of one may overlap. Dynamic scales are written: no two vectors may share one, and they may not overlap anything
+ *  else. */
 typedef struct adze_kv_append_desc {
     uint32_t struct_size;
     uint32_t reserved; /**< zero */
@@ -152,7 +166,7 @@ typedef struct adze_kv_append_desc {
     adze_kv_cache v_cache;
 } adze_kv_append_desc;
 
-/** In a capture, k, v and kv_indices must be large enough for the plan's capacities. */
+/** In a capture, k, v and kv_indices must be large enough for the plan's capacities. Page ids as in adze_attention_run(). */
 ADZE_API adze_status adze_kv_append_run(adze_stream* stream, const adze_kv_append_desc* desc);
 
 /** One attention from several over disjoint sets of keys: with lse = log sum_i exp(lse_i), o = sum_i exp(lse_i - lse) o_i.

@@ -58,13 +58,19 @@ typedef enum adze_status ADZE_AS_INT32 {
     ADZE_ERROR_INTERNAL = 7
 } adze_status;
 
-/** Element types. bf16 and f16 are stored as 16-bit words in native byte order. */
+/** Element types. bf16 and f16 are stored as 16-bit words in native byte order. The last three are formats of KV caches
+ *  alone (adze_kv_cache); no tensor has them. */
 typedef enum adze_dtype ADZE_AS_INT32 {
     ADZE_DTYPE_NONE = 0,
     ADZE_DTYPE_F32 = 1,
     ADZE_DTYPE_F16 = 2,
     ADZE_DTYPE_BF16 = 3,
-    ADZE_DTYPE_I32 = 4
+    ADZE_DTYPE_I32 = 4,
+    /** FP8 E4M3 (OCP 8-bit floating point): largest 448, no Inf, one NaN of each sign. */
+    ADZE_DTYPE_F8E4M3 = 5,
+    ADZE_DTYPE_I8 = 6,
+    /** Two's complement -8 to 7, two in a byte: the first in the lower half. */
+    ADZE_DTYPE_I4 = 7
 } adze_dtype;
 
 /** A row-major matrix in device memory. Element (r, c) is at data + (r * row_stride + c) * size of dtype; columns are

@@ -13,13 +13,16 @@
  * the call returns.
  *
  * Waiting: on a GPU these wait: destroying a buffer that is not adopted, a weight or a plan, for all that the device was
- * given before, and so does creating a weight; creating a plan, for its own copy; on HIP, destroying a stream that is
- * not adopted; adze_stream_synchronize(), adze_event_synchronize(); and what copies between the device and memory that the caller has not pinned (adze_buffer_write(), adze_buffer_read(),
- * adze_attention_plan_update()) may wait for what was put on its stream before. The first run of a kernel may wait for
- * the device, too: its code is loaded then. Nothing else waits.
+ * given before, and so does creating a weight; creating a plan, for its own copy; updating a plan, for the copy of the
+ * update before the last one; adze_buffer_unmap(), for what was put on its stream before; on HIP, destroying a stream that
+ * is not adopted; adze_stream_synchronize(), adze_event_synchronize(); and what copies between the device and memory that
+ * the caller has not pinned (adze_buffer_write(), adze_buffer_read()) may wait for what was put on its stream before. With
+ * ADZE_CONTEXT_CHECK_INDICES attention and append wait for their stream. The first run of a kernel may wait for the device,
+ * too: its code is loaded then. Nothing else waits.
  *
- * Memory: creating a buffer, a weight or a plan takes device memory, and every create function and
- * adze_stream_end_capture() host memory; a capture takes some for what it records. The operators' run calls, plan updates
+ * Memory: creating a buffer, a weight or a plan takes device memory, and so does adze_buffer_map(); reserving a buffer takes
+ * addresses and some bytes. All create functions, adze_buffer_reserve(), adze_buffer_map() and adze_stream_end_capture()
+ * take host memory, which is pinned for a plan; a capture takes some for what it records. The operators' run calls, plan updates
  * and graph launches take none, but for the simulator, which takes host memory as it likes, and on GPUs the first run of
  * a kernel, whose code is loaded then: leave some megabytes free, or run a step of every kind before all is taken
  * (OUT_OF_MEMORY when there is too little).
@@ -64,6 +67,9 @@ typedef enum adze_cpu_isa ADZE_AS_INT32 {
 
 /** Every result is bitwise equal across runs and across the other rows and sequences of a batch. Always so on cpu. */
 #define ADZE_CONTEXT_DETERMINISTIC 1u
+/** For debugging on GPUs: the page ids in device memory are read back and checked before each attention and append, which so
+ *  wait for their stream and are INVALID_STATE on a capturing one. On cpu and sim they are always checked. */
+#define ADZE_CONTEXT_CHECK_INDICES 2u
 
 typedef struct adze_context_desc {
     uint32_t struct_size;
@@ -109,6 +115,23 @@ ADZE_API adze_status adze_context_info(const adze_context* context, adze_device_
 ADZE_API adze_status adze_buffer_create(adze_context* context, uint64_t bytes, adze_buffer** buffer);
 /** A view of device memory that the caller owns and keeps alive; destroying the buffer leaves the memory alone. */
 ADZE_API adze_status adze_buffer_adopt(adze_context* context, void* data, uint64_t bytes, adze_buffer** buffer);
+/** Device addresses for `bytes` (at least 1), in which adze_buffer_map() puts memory where and when it is wanted: so a
+ *  sequence's cache grows where it lies, and much more can be reserved than the device has (vAttention, arXiv 2405.04437).
+ *  Aligned to adze_buffer_granularity(). Transfers are refused where there is no memory; a kernel that gets there fails
+ *  with DEVICE on sim, is a failure of the device on a GPU and a fault of the process on cpu. OUT_OF_MEMORY when there are
+ *  not so many addresses; NOT_SUPPORTED when the device or its driver has no virtual memory of this kind. */
+ADZE_API adze_status adze_buffer_reserve(adze_context* context, uint64_t bytes, adze_buffer** buffer);
+/** Gives memory, contents undefined, to all granules of a reserved buffer that the range touches and that have none; the
+ *  others keep theirs and what is in it. So a range may be mapped again and again as it grows. For all streams, at once, and
+ *  without waiting. OUT_OF_MEMORY when there is not so much: then nothing has changed. */
+ADZE_API adze_status adze_buffer_map(adze_buffer* buffer, uint64_t offset, uint64_t bytes);
+/** Takes the memory back from all granules of a reserved buffer that lie wholly inside the range (to the buffer's end, if
+ *  the range reaches it), once what was put on `stream` before is done. What uses that memory on other streams must be
+ *  ordered before, by events, and graphs that use it must not be launched until it is mapped again. INVALID_STATE on a
+ *  capturing stream. */
+ADZE_API adze_status adze_buffer_unmap(adze_buffer* buffer, uint64_t offset, uint64_t bytes, adze_stream* stream);
+/** Bytes of a granule, in which a reserved buffer takes memory: 2 MiB on most devices. 0 for another buffer or NULL. */
+ADZE_API uint64_t adze_buffer_granularity(const adze_buffer* buffer);
 /** Gives the memory back unless it is adopted. A graph that names it must not be launched any more. */
 ADZE_API adze_status adze_buffer_destroy(adze_buffer* buffer);
 /** The buffer's device address; NULL for NULL or an empty buffer. */

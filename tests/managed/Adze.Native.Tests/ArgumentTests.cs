@@ -40,6 +40,9 @@ public sealed class ArgumentTests
             ("adze_buffer_read", () => wrong.Buffer!.Read<float>(new float[2], bench.Stream, 8)),
             ("adze_buffer_fill", () => wrong.Buffer!.Fill(0, bench.Stream, 8, 8)),
             ("adze_buffer_fill", () => wrong.Buffer!.Fill(0, bench.Stream, 1000)),
+            ("adze_buffer_map", () => wrong.Buffer!.Map(0, 1)),
+            ("adze_buffer_unmap", () => wrong.Buffer!.Unmap(0, 1, bench.Stream)),
+            ("adze_buffer_reserve", () => DeviceBuffer.Reserve(bench.Context, 0)),
             ("adze_buffer_copy", () => wrong.Buffer!.CopyFrom(wrong.Buffer!, 0, 8, 8, bench.Stream)),
         ];
         foreach ((string name, Action call) in calls)
@@ -72,6 +75,7 @@ public sealed class ArgumentTests
             CpuIsa = CpuIsa.Portable,
             NumThreads = 2,
             Deterministic = true,
+            CheckIndices = true,
         });
         Assert.Equal("portable", context.Info.Architecture);
         Assert.Throws<AdzeException>(() => new AdzeContext(new ContextOptions { NumThreads = -1 }));
@@ -222,6 +226,7 @@ public sealed class ArgumentTests
         using Bench bench = new();
         Assert.Throws<ArgumentNullException>(() => new AdzeStream(null!));
         Assert.Throws<ArgumentNullException>(() => new DeviceBuffer(null!, 1));
+        Assert.Throws<ArgumentNullException>(() => DeviceBuffer.Reserve(null!, 1));
         Assert.Throws<ArgumentNullException>(() => new AdzeEvent(null!));
         Assert.Throws<ArgumentNullException>(() => Linear.Run(bench.Stream, default, default, null!));
         Assert.Throws<ArgumentNullException>(() => Linear.Run(null!, default, default, bench.Weight(1, 1, 1)));

@@ -67,6 +67,7 @@ public sealed class DriftTests
         var actual = GeneratedEnumerators()
             .Append(("ADZE_ABI_VERSION", AdzeLibrary.ExpectedAbiVersion))
             .Append(("ADZE_CONTEXT_DETERMINISTIC", AdzeContext.DeterministicFlag))
+            .Append(("ADZE_CONTEXT_CHECK_INDICES", AdzeContext.CheckIndicesFlag))
             .Append(("ADZE_VERSION", Pack(AdzeLibrary.Version)))
             .Select(item => $"value {item.Item1} {item.Item2}");
         AssertSame(Table.Where(line => line.StartsWith("value ", StringComparison.Ordinal)), actual);

@@ -31,6 +31,8 @@ public sealed class LifetimeTests
         Assert.Throws<ObjectDisposedException>(() => Linear.Run(bench.Stream, x, x, weight));
         Assert.Throws<ObjectDisposedException>(() => bench.Read<float>(y));
         Assert.Throws<ObjectDisposedException>(() => y.Buffer!.Data);
+        Assert.Throws<ObjectDisposedException>(() => y.Buffer!.Map(0, 1));
+        Assert.Throws<ObjectDisposedException>(() => y.Buffer!.Unmap(0, 1, bench.Stream));
         Assert.Contains(
             nameof(DeviceBuffer),
             Assert.Throws<ObjectDisposedException>(() => Glue.SiluGate(bench.Stream, x, x, y)).ObjectName,
@@ -131,6 +133,9 @@ public sealed class LifetimeTests
         Assert.Equal(
             AdzeStatus.OutOfMemory,
             Assert.Throws<AdzeException>(() => new DeviceBuffer(context, 1UL << 60)).Status);
+        Assert.Equal(
+            AdzeStatus.OutOfMemory,
+            Assert.Throws<AdzeException>(() => DeviceBuffer.Reserve(context, 1UL << 60)).Status);
         Assert.Throws<AdzeException>(() => new Weight(context, DType.I32, new byte[4], 1, 1));
         Assert.Throws<ArgumentException>(() => new Weight(context, DType.F32, new byte[3], 1, 1));
         Assert.Throws<AdzeException>(() => AdzeStream.Adopt(context, 1));

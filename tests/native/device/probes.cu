@@ -1,5 +1,6 @@
 // Launches of the probes: instances, sizes, tensor maps.
 #include "probes.cuh"
+#include "quantised_probes.cuh"
 
 namespace adze {
 inline namespace ADZE_TARGET {
@@ -208,6 +209,12 @@ void probe_convert(LaunchStream& stream, const ProbeConvertParams& p) {
     launch<ConvertKernel>(stream, {blocks_for(p.count / 8, ConvertKernel::kThreads), 1, 1}, 0, p);
 }
 
+void probe_quantised(LaunchStream& stream, const ProbeQuantisedParams& p) {
+    const bool half = p.operand == ProbeFormat::kF16;
+    const bool known = half ? launch_quantised_as<f16>(stream, p) : launch_quantised_as<bf16>(stream, p);
+    if (!known) fail_unknown("probe_quantised");
+}
+
 void probe_math(LaunchStream& stream, const ProbeMathParams& p) {
     launch<MathKernel>(stream, {blocks_for(p.count, MathKernel::kThreads), 1, 1}, 0, p);
 }
@@ -237,6 +244,7 @@ const ProbeTable& probes() {
         .chained_scan = probe_chained_scan,
         .atomics = probe_atomics,
         .convert = probe_convert,
+        .quantised = probe_quantised,
         .math = probe_math,
         .dependent_launch = probe_dependent_launch,
     };

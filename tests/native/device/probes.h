@@ -134,6 +134,17 @@ struct ProbeConvertParams {
     uint16_t *int4_f16, *int4_bf16;  // [count]
 };
 
+enum class ProbeQuantised : int32_t { kE4m3, kInt8, kInt4 };
+
+// A tile of 64 tokens, as operands of f16 or bf16: every element that a fragment has, where token and number say.
+struct ProbeQuantisedParams {
+    const void* rows;     // [64][head_dim]
+    void *keys, *values;  // [64][head_dim], by QuantisedKeys and QuantisedValues
+    ProbeQuantised format;
+    ProbeFormat operand;  // kF16 or kBf16
+    int32_t head_dim;     // 64, 128, 192 or 256
+};
+
 struct ProbeMathParams {
     const float* in;
     int64_t count;
@@ -164,6 +175,7 @@ struct ProbeTable {
     void (*chained_scan)(LaunchStream& stream, const ProbeChainedScanParams& params);
     void (*atomics)(LaunchStream& stream, const ProbeAtomicsParams& params);
     void (*convert)(LaunchStream& stream, const ProbeConvertParams& params);
+    void (*quantised)(LaunchStream& stream, const ProbeQuantisedParams& params);
     void (*math)(LaunchStream& stream, const ProbeMathParams& params);
     void (*dependent_launch)(LaunchStream& stream, const ProbeDependentLaunchParams& params);
 };

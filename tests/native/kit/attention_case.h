@@ -8,6 +8,10 @@ namespace kit {
 
 enum class Scales { kNone, kTensor, kHead, kToken, kPage, kAll };
 
+/// A sequence's custom mask: every bit a coin; drafts that see what came before and their branch of a tree; no bit; any of
+/// these, or none, for each sequence. Bits that mean nothing (beyond the keys) are coins always.
+enum class Masks { kNone, kRandom, kTree, kZero, kMixed };
+
 struct Sequence {
     int64_t qo_len, kv_len;
 };
@@ -25,13 +29,22 @@ struct AttentionCase {
     int64_t extra_rows = 2;  // rows of q, o and lse beyond the batch
     int32_t spare_sequences = 0;
     int64_t spare_tokens = 0, spare_pages = 0;
+    Masks masks = Masks::kNone;
+    int64_t spare_mask_words = 0;
+    int32_t max_q_len = 0;
+    bool alibi = false, sinks = false;
+    adze_softmax softmax = ADZE_SOFTMAX_STABLE;
 };
 
 std::ostream& operator<<(std::ostream& out, const AttentionCase& c);
 
-/// The case, or the nearest that the context's backend supports: on GPUs head dims of 64, 80, 96, 128 and 256, and caches of
-/// 16 bits.
-AttentionCase fitted(AttentionCase c, const adze_context* context);
+/// Whether the context's backend takes the case's head dims, formats and options: what adze says to its plan, and to a run
+/// of an empty batch. adze_last_error() says why not.
+bool supports(adze_context* context, const AttentionCase& c);
+
+/// The case, or the nearest that the context's backend supports: head dims of 64, 80, 96, 128 or 256, caches of 16 bits,
+/// fewer options. A test of an option asks supports() first.
+AttentionCase fitted(AttentionCase c, adze_context* context);
 
 /// One tensor of the cache: pages in fenced memory; whatever no token was stored to is NaN.
 class Cache {
@@ -46,7 +59,11 @@ public:
         return (flushes ? flushed(stored, elements.dtype()) : stored) * scale(page, slot, head);
     }
     double scale(int64_t page, int64_t slot, int64_t head) const {
-        return scales.rows() == 0 ? 1 : scales.at(0, page * scale_page_ + slot * scale_token_ + head * scale_head_);
+        return scales.rows() == 0 ? 1 : scales.at(0, scale_offset(page, slot, head));
+    }
+    /// Of its scale.
+    int64_t scale_offset(int64_t page, int64_t slot, int64_t head) const {
+        return page * scale_page_ + slot * scale_token_ + head * scale_head_;
     }
     int64_t offset(int64_t page, int64_t slot, int64_t head, int64_t element) const {
         return page * page_stride_ + slot * token_stride_ + head * head_stride_ + element;
@@ -72,9 +89,13 @@ adze_attention_plan_desc plan_desc(const AttentionCase& c);
 inline Plan make_plan(adze_context* context, const adze_attention_plan_desc& desc) {
     return make<Plan>([&](adze_attention_plan** out) { return adze_attention_plan_create(context, &desc, out); });
 }
+/// Gives the paging's sequences masks.
+void make_masks(oracle::Paging& paging, Masks masks, Random& random);
+
 inline adze_attention_batch batch_of(const oracle::Paging& p) {
-    return {sizeof(adze_attention_batch), p.sequences(), p.qo_indptr.data(), p.kv_indptr.data(),
-            p.kv_last_page_len.data()};
+    return {sizeof(adze_attention_batch), p.sequences(),
+            p.qo_indptr.data(),           p.kv_indptr.data(),
+            p.kv_last_page_len.data(),    p.mask_indptr.empty() ? nullptr : p.mask_indptr.data()};
 }
 
 struct AttentionCall {
@@ -86,22 +107,42 @@ struct AttentionCall {
         const adze_attention_batch batch = batch_of(paging);
         ADZE_ASSERT_OK(adze_attention_plan_update(plan, &batch, stream));
     }
-    /// After a change of paging.kv_indices.
+    /// After a change of paging.kv_indices, or of the mask.
     void upload_indices();
+    void upload_mask();
+    /// Makes phi each head's largest log-sum-exp, plus `off`: UNIFIED's cases have it, off by 0, from the start.
+    void calibrate(double off);
     adze_attention_desc desc() const;
     /// Runs, and checks that only the rows of the batch changed.
     void run(adze_stream* stream);
-    /// `weight_error`: of each weight p, relative, beyond what float32 arithmetic loses: where a kernel rounds p to the
-    /// cache's format. With p (1 + e_j), |e_j| <= u, o is off by |sum e_j p_j v_j| / l <= u sum |p_j v_j| / l; l is summed
-    /// before p is rounded.
-    void expect_close(double weight_error = 0) const;
+    void expect_close() const;
 
     AttentionCase c;
     oracle::Paging paging;
-    Tensor q, o, lse, indices;
+    Tensor q, o, lse, indices, mask, alibi_slopes, sinks, phi;
     Cache k, v;
     Plan plan;
     Workspace workspace;
+    /// Fraction bits of the format that the backend rounds weights to, the cache's on GPUs where o has 16 bits; 0: of none.
+    int weight_bits = 0;
+
+private:
+    template <class Real>
+    oracle::AttentionResult expected() const;
+};
+
+/// One merge of the parts of `tokens` tokens.
+struct MergeCall {
+    MergeCall(int num_parts, int64_t tokens, int num_heads, int dim, adze_dtype parts_dtype, adze_dtype o_dtype,
+              bool with_lse, int64_t gap);
+
+    adze_attention_merge_desc desc() const;
+    /// Runs, and checks that only o and lse changed.
+    void run(adze_stream* stream);
+    void expect_close() const;
+
+    int num_parts, num_heads;
+    Tensor parts, parts_lse, o, lse;
 };
 
 }  // namespace kit

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "kit/gpu_memory.h"
+#include "oracle/quantised.h"
 
 namespace kit {
 namespace {
@@ -39,26 +40,35 @@ Tensor::Tensor(adze_dtype dtype, int64_t rows, int64_t columns, int64_t gap)
     : dtype_(dtype), rows_(rows), columns_(columns), stride_(columns + gap) {
     // The last row has no gap behind it: reading on is a fault.
     const int64_t elements = rows == 0 ? 0 : (rows - 1) * stride_ + columns;
-    memory_ = Fenced(size_t(elements) * size_of(dtype));
+    memory_ = Fenced(size_t(elements) * bits_of(dtype) / 8);
     std::memset(memory_.data(), int(kNan), memory_.bytes());
 }
 
 double Tensor::at(int64_t row, int64_t column) const {
-    const std::byte* p = data() + size_t(row * stride_ + column) * size_of(dtype_);
-    if (dtype_ == ADZE_DTYPE_I32) {
-        int32_t value;
-        std::memcpy(&value, p, sizeof value);
-        return value;
-    }
-    uint32_t bits = 0;
-    std::memcpy(&bits, p, size_of(dtype_));
+    const uint32_t bits = code(row, column);
+    if (dtype_ == ADZE_DTYPE_I32) return int32_t(bits);
+    if (oracle::is_quantised(dtype_)) return oracle::dequantise(bits, dtype_);
     return oracle::decode(bits, oracle::format_of(dtype_));
 }
 
 void Tensor::set(int64_t row, int64_t column, double value) {
-    const uint32_t bits =
-        dtype_ == ADZE_DTYPE_I32 ? uint32_t(int32_t(value)) : oracle::encode(value, oracle::format_of(dtype_));
-    std::memcpy(data() + size_t(row * stride_ + column) * size_of(dtype_), &bits, size_of(dtype_));
+    set_code(row, column,
+             dtype_ == ADZE_DTYPE_I32       ? uint32_t(int32_t(value))
+             : oracle::is_quantised(dtype_) ? oracle::quantise(float(value), 1, dtype_)
+                                            : oracle::encode(value, oracle::format_of(dtype_)));
+}
+
+uint32_t Tensor::code(int64_t row, int64_t column) const {
+    const size_t first = size_t(row * stride_ + column) * bits_of(dtype_);
+    uint32_t bits = 0;
+    std::memcpy(&bits, data() + first / 8, std::max<size_t>(bits_of(dtype_), 8) / 8);
+    return dtype_ == ADZE_DTYPE_I4 ? bits >> first % 8 & 0xf : bits;
+}
+
+void Tensor::set_code(int64_t row, int64_t column, uint32_t bits) {
+    const size_t first = size_t(row * stride_ + column) * bits_of(dtype_);
+    if (dtype_ == ADZE_DTYPE_I4) bits = (bits & 0xf) << first % 8 | (code(row, column ^ 1) << (4 - first % 8));
+    std::memcpy(data() + first / 8, &bits, std::max<size_t>(bits_of(dtype_), 8) / 8);
 }
 
 Tensor& Tensor::fill(const std::function<double()>& value) {
@@ -92,8 +102,8 @@ testing::AssertionResult Tensor::framed(int64_t written_rows) const {
     std::vector<std::byte> now(memory_.begin(), memory_.end());
     const size_t lead = size_t(memory_.data() - memory_.begin());
     for (int64_t r = 0; r < written_rows; ++r) {
-        const size_t at = lead + size_t(r * stride_) * size_of(dtype_);
-        std::copy_n(before_.begin() + long(at), size_t(columns_) * size_of(dtype_), now.begin() + long(at));
+        const size_t at = lead + size_t(r * stride_) * bits_of(dtype_) / 8;
+        std::copy_n(before_.begin() + long(at), size_t(columns_) * bits_of(dtype_) / 8, now.begin() + long(at));
     }
     if (now.empty() || now == before_) return testing::AssertionSuccess();
     return differs_at(now.data(), before_.data(), now.data() + lead, now.size());
@@ -109,8 +119,8 @@ testing::AssertionResult Tensor::unchanged() const {
 }
 
 std::vector<std::byte> Tensor::row_bytes(int64_t row) const {
-    const std::byte* p = data() + size_t(row * stride_) * size_of(dtype_);
-    return {p, p + size_t(columns_) * size_of(dtype_)};
+    const std::byte* p = data() + size_t(row * stride_) * bits_of(dtype_) / 8;
+    return {p, p + size_t(columns_) * bits_of(dtype_) / 8};
 }
 
 Workspace::Workspace(uint64_t bytes) : memory_(size_t(bytes + 255) / 256 * 256), data_(memory_.data()), bytes_(bytes) {

@@ -17,11 +17,18 @@ namespace kit {
 
 inline const std::vector<adze_dtype> kFloats{ADZE_DTYPE_F32, ADZE_DTYPE_F16, ADZE_DTYPE_BF16};
 
+inline const std::vector<adze_dtype> kQuantised{ADZE_DTYPE_F8E4M3, ADZE_DTYPE_I8, ADZE_DTYPE_I4};
+
+inline size_t bits_of(adze_dtype dtype) {
+    constexpr size_t bits[] = {0, 32, 16, 16, 32, 8, 8, 4};
+    return bits[dtype];
+}
+/// Of types of whole bytes.
 inline size_t size_of(adze_dtype dtype) {
-    return dtype == ADZE_DTYPE_F16 || dtype == ADZE_DTYPE_BF16 ? 2 : 4;
+    return bits_of(dtype) / 8;
 }
 inline const char* name_of(adze_dtype dtype) {
-    constexpr const char* names[] = {"none", "f32", "f16", "bf16", "i32"};
+    constexpr const char* names[] = {"none", "f32", "f16", "bf16", "i32", "f8e4m3", "i8", "i4"};
     return names[dtype];
 }
 
@@ -42,7 +49,8 @@ private:
     size_t bytes_ = 0;
 };
 
-/// A matrix in fenced memory, aligned to its element and no more. Gaps between rows hold NaN bytes.
+/// A matrix in fenced memory, aligned to its element and no more. Gaps between rows hold NaN bytes. Also what a quantised
+/// cache holds, without scales; of I4 rows have whole bytes.
 class Tensor {
 public:
     Tensor() = default;
@@ -58,6 +66,9 @@ public:
     double at(int64_t row, int64_t column) const;
     /// Rounds to the dtype with the oracle's arithmetic.
     void set(int64_t row, int64_t column, double value);
+    /// An element's bits.
+    uint32_t code(int64_t row, int64_t column) const;
+    void set_code(int64_t row, int64_t column, uint32_t bits);
     Tensor& fill(const std::function<double()>& value);
     std::vector<double> values() const;
 

@@ -1,18 +1,23 @@
-// Attention of ragged queries over a paged cache, as the header's formula reads: gather, mask, softmax, weigh.
-// Instantiated with double it is the reference, with float the plain two-pass algorithm.
+// Attention of ragged queries over a paged cache, as the header's formula reads: gather, mask, softmax, weigh; and the
+// merge of several. Instantiated with double it is the reference, with float the plain two-pass algorithm.
 #pragma once
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <type_traits>
 #include <vector>
+
+#include "oracle/number.h"
 
 namespace oracle {
 
 struct Paging {
     int page_size = 1;
     std::vector<int32_t> qo_indptr{0}, kv_indptr{0}, kv_last_page_len, kv_indices;
+    std::vector<int64_t> mask_indptr;  // empty: no sequence has a mask
+    std::vector<uint32_t> mask;
 
     int sequences() const { return static_cast<int>(kv_last_page_len.size()); }
     int64_t tokens() const { return qo_indptr.back(); }
@@ -21,9 +26,16 @@ struct Paging {
         const int64_t pages = kv_indptr[s + 1] - kv_indptr[s];
         return pages == 0 ? 0 : (pages - 1) * page_size + kv_last_page_len[s];
     }
+    /// Position of query i of sequence s.
+    int64_t position(int s, int64_t i) const { return kv_len(s) - qo_len(s) + i; }
     /// Page id and slot in it of token t of sequence s.
     std::pair<int64_t, int64_t> find(int s, int64_t t) const {
         return {kv_indices[kv_indptr[s] + t / page_size], t % page_size};
+    }
+    /// Whether the mask lets query i of sequence s see key t.
+    bool unmasked(int s, int64_t i, int64_t t) const {
+        if (mask_indptr.empty() || mask_indptr[s] == mask_indptr[s + 1]) return true;
+        return mask[mask_indptr[s] + i * ((kv_len(s) + 31) / 32) + t / 32] >> t % 32 & 1;
     }
 };
 
@@ -32,30 +44,79 @@ struct AttentionShape {
     bool causal = true;
     int window = 0;
     double scale = 0;  // 0: 1 / sqrt(dim_qk)
+    int sink_tokens = 0;
+    double soft_cap = 0;  // 0: none
+
+    bool sees(int64_t position, int64_t key) const {
+        return (!causal || key <= position) && (window == 0 || key > position - window || key < sink_tokens);
+    }
+};
+
+/// What a head brings to its softmax; empty: nothing.
+struct AttentionHeads {
+    std::vector<double> alibi_slopes, sinks;
 };
 
 struct AttentionResult {
     std::vector<double> o, lse;              // [tokens, q_heads * dim_v], [tokens, q_heads]
     std::vector<double> o_error, lse_error;  // what float32 arithmetic may lose, before o is rounded
-    std::vector<double> o_size;              // the sum of |p v| that o is: a relative error of every p counts so often
+
+    AttentionResult(int64_t tokens, int heads, int dim)
+        : o(static_cast<size_t>(tokens * heads * dim)),
+          lse(static_cast<size_t>(tokens * heads), -std::numeric_limits<double>::infinity()),
+          o_error(o.size()),
+          lse_error(lse.size()) {}
 };
 
 /// An element of the cache, its scale applied: (page, slot, head, element).
 using CacheElement = std::function<double(int64_t, int64_t, int64_t, int64_t)>;
 
+constexpr double kRoundoff = 0x1p-24;
+
+template <class Real>
+struct Logit {
+    Real value;
+    double error;
+};
+
+/// Of a key at `distance` from its query (key's position less query's).
+template <class Real>
+Logit<Real> logit(const AttentionShape& shape, const double* q, const Real* k, double slope, int64_t distance) {
+    const Real scale = static_cast<Real>(shape.scale == 0 ? 1 / std::sqrt(double(shape.dim_qk)) : shape.scale);
+    Real dot = 0;
+    double magnitude = 0;
+    int terms = 0;
+    for (int e = 0; e < shape.dim_qk; ++e) {
+        const Real product = static_cast<Real>(q[e]) * k[e];
+        dot += product;
+        magnitude += std::fabs(double(product));
+        terms += product != 0;
+    }
+    // One term and a scale of one leave nothing to round: then only softmax itself may err.
+    const double roundings = std::max(0, terms - 1) + (scale == 1 ? 0 : terms + 2);
+    Logit<Real> out{dot * scale, roundings * kRoundoff * magnitude * std::fabs(double(scale))};
+    if (shape.soft_cap > 0) {  // of slope 1 at most; exponentials give tanh some roundings of 1
+        const Real cap = static_cast<Real>(shape.soft_cap);
+        out = {cap * std::tanh(out.value / cap), out.error + 8 * kRoundoff * shape.soft_cap};
+    }
+    if (slope != 0) {
+        const Real bias = static_cast<Real>(slope) * static_cast<Real>(distance);
+        out.value += bias;
+        out.error += 2 * kRoundoff * (std::fabs(double(bias)) + std::fabs(double(out.value)));
+    }
+    return out;
+}
+
+/// weight_bits: fraction bits of the format that the algorithm on trial rounds a softmax's weights to before it multiplies
+/// them with values, while their sum takes them as they are; 0: none. Each product p v then errs by 2^-(weight_bits + 1) of
+/// itself, so o by as much of sum |p v| / sum p; the plain algorithm does it too.
 template <class Real>
 AttentionResult attention(const Paging& batch, const AttentionShape& shape, const std::vector<double>& q,
-                          const CacheElement& k_cache, const CacheElement& v_cache) {
-    constexpr double u = 0x1p-24;
+                          const CacheElement& k_cache, const CacheElement& v_cache, const AttentionHeads& heads = {},
+                          int weight_bits = 0) {
+    constexpr Real kMinusInfinity = -std::numeric_limits<Real>::infinity();
     const int group = shape.q_heads / shape.kv_heads;
-    const Real scale = static_cast<Real>(shape.scale == 0 ? 1 / std::sqrt(double(shape.dim_qk)) : shape.scale);
-    AttentionResult out;
-    out.o.assign(static_cast<size_t>(batch.tokens() * shape.q_heads * shape.dim_v), 0.0);
-    out.lse.assign(static_cast<size_t>(batch.tokens() * shape.q_heads), -std::numeric_limits<double>::infinity());
-    out.o_error.assign(out.o.size(), 0.0);
-    out.o_size.assign(out.o.size(), 0.0);
-    out.lse_error.assign(out.lse.size(), 0.0);
-
+    AttentionResult out(batch.tokens(), shape.q_heads, shape.dim_v);
     for (int s = 0; s < batch.sequences(); ++s) {
         const int64_t kv_len = batch.kv_len(s);
         for (int h = 0; h < shape.kv_heads; ++h) {
@@ -66,55 +127,83 @@ AttentionResult attention(const Paging& batch, const AttentionShape& shape, cons
                 for (int e = 0; e < shape.dim_v; ++e) v.push_back(static_cast<Real>(v_cache(page, slot, h, e)));
             }
             for (int64_t i = 0; i < batch.qo_len(s); ++i) {
-                const int64_t position = kv_len - batch.qo_len(s) + i;
-                const int64_t end = shape.causal ? std::min(kv_len, position + 1) : kv_len;
-                const int64_t begin = shape.window ? std::max<int64_t>(0, position - shape.window + 1) : 0;
-                if (begin >= end) continue;
+                const int64_t position = batch.position(s, i);
+                std::vector<int64_t> keys;
+                for (int64_t t = 0; t < kv_len; ++t) {
+                    if (shape.sees(position, t) && batch.unmasked(s, i, t)) keys.push_back(t);
+                }
                 for (int head = h * group; head < (h + 1) * group; ++head) {
-                    const int64_t row = batch.qo_indptr[s] + i;
-                    const double* q_row = &q[(row * shape.q_heads + head) * shape.dim_qk];
+                    const size_t at = static_cast<size_t>((batch.qo_indptr[s] + i) * shape.q_heads + head);
                     std::vector<Real> p;
                     double logit_error = 0;
-                    for (int64_t t = begin; t < end; ++t) {
-                        Real dot = 0;
-                        double magnitude = 0;
-                        int terms = 0;
-                        for (int e = 0; e < shape.dim_qk; ++e) {
-                            const Real product = static_cast<Real>(q_row[e]) * k[t * shape.dim_qk + e];
-                            dot += product;
-                            magnitude += std::fabs(double(product));
-                            terms += product != 0;
-                        }
-                        p.push_back(dot * scale);
-                        // One term and a scale of one leave nothing to round: then only softmax itself may err.
-                        const double roundings = std::max(0, terms - 1) + (scale == 1 ? 0 : terms + 2);
-                        const double error = roundings * u * magnitude * std::fabs(double(scale));
+                    for (const int64_t t : keys) {
+                        const double slope = heads.alibi_slopes.empty() ? 0 : heads.alibi_slopes[head];
+                        const auto [value, error] =
+                            logit(shape, &q[at * shape.dim_qk], &k[t * shape.dim_qk], slope, t - position);
+                        p.push_back(value);
                         if (std::isfinite(error)) logit_error = std::max(logit_error, error);
                     }
-                    constexpr Real kMinusInfinity = -std::numeric_limits<Real>::infinity();
-                    if (std::count(p.begin(), p.end(), kMinusInfinity) == end - begin) continue;  // as if masked
-                    const Real largest = *std::max_element(p.begin(), p.end());
-                    Real sum = 0;
-                    for (Real& logit : p) sum += logit = std::exp(logit - largest);
-                    out.lse[row * shape.q_heads + head] = largest + std::log(sum);
+                    const Real sink = heads.sinks.empty() ? kMinusInfinity : static_cast<Real>(heads.sinks[head]);
+                    if (std::count(p.begin(), p.end(), kMinusInfinity) == std::ssize(p) && sink == kMinusInfinity)
+                        continue;  // as if it saw none
+                    Real largest = sink;
+                    for (const Real value : p) largest = std::max(largest, value);
+                    Real sum = std::exp(sink - largest);
+                    for (Real& value : p) sum += value = std::exp(value - largest);
+                    out.lse[at] = largest + std::log(sum);
+                    if (weight_bits > 0 && !std::is_same_v<Real, double>) {
+                        for (Real& value : p) value = static_cast<Real>(round_to(value, {8, weight_bits}));
+                    }
+                    const double weight_error = weight_bits > 0 ? std::ldexp(1.0, -weight_bits - 1) : 0;
                     // A relative error of every p, and of the sums over them.
-                    const double loss = 2 * std::expm1(logit_error) + u * double(end - begin + 32);
-                    out.lse_error[row * shape.q_heads + head] = loss + 2 * u * std::fabs(double(largest));
+                    const double loss = 2 * std::expm1(logit_error) + kRoundoff * double(keys.size() + 32);
+                    out.lse_error[at] = loss + 2 * kRoundoff * std::fabs(double(largest));
                     for (int e = 0; e < shape.dim_v; ++e) {
                         Real value = 0;
                         double magnitude = 0;
-                        for (int64_t t = begin; t < end; ++t) {
-                            const Real term = p[t - begin] * v[t * shape.dim_v + e];
+                        for (size_t n = 0; n < keys.size(); ++n) {
+                            const Real term = p[n] * v[keys[n] * shape.dim_v + e];
                             value += term;
                             magnitude += std::fabs(double(term));
                         }
-                        const size_t at = static_cast<size_t>((row * shape.q_heads + head) * shape.dim_v + e);
-                        out.o[at] = value / sum;
-                        out.o_size[at] = magnitude / double(sum);
-                        out.o_error[at] = loss * out.o_size[at] + double(end - begin) * 0x1p-149;
+                        out.o[at * shape.dim_v + e] = value / sum;
+                        out.o_error[at * shape.dim_v + e] =
+                            (loss + weight_error) * magnitude / double(sum) + double(keys.size()) * 0x1p-149;
                     }
                 }
             }
+        }
+    }
+    return out;
+}
+
+/// o [parts * tokens, heads * dim] and lse [parts * tokens, heads], part after part.
+template <class Real>
+AttentionResult merge(int parts, int heads, int dim, const std::vector<double>& o, const std::vector<double>& lse) {
+    const int64_t tokens = std::ssize(lse) / parts / heads;
+    AttentionResult out(tokens, heads, dim);
+    for (int64_t at = 0; at < tokens * heads; ++at) {
+        std::vector<int64_t> seen;  // parts that saw a key
+        for (int64_t i = at; i < parts * tokens * heads; i += tokens * heads) {
+            if (lse[i] != -std::numeric_limits<double>::infinity()) seen.push_back(i);
+        }
+        if (seen.empty()) continue;
+        Real largest = static_cast<Real>(lse[seen[0]]), sum = 0;
+        for (const int64_t i : seen) largest = std::max(largest, static_cast<Real>(lse[i]));
+        for (const int64_t i : seen) sum += std::exp(static_cast<Real>(lse[i]) - largest);
+        out.lse[at] = largest + std::log(sum);
+        const double loss = kRoundoff * double(parts + 32);
+        out.lse_error[at] = loss + 2 * kRoundoff * std::fabs(double(largest));
+        for (int e = 0; e < dim; ++e) {
+            Real value = 0;
+            double magnitude = 0;
+            for (const int64_t i : seen) {
+                const Real term = std::exp(static_cast<Real>(lse[i]) - largest) * static_cast<Real>(o[i * dim + e]);
+                value += term;
+                magnitude += std::fabs(double(term));
+            }
+            out.o[at * dim + e] = value / sum;
+            out.o_error[at * dim + e] = loss * magnitude / double(sum) + parts * 0x1p-149;
         }
     }
     return out;

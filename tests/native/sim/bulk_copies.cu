@@ -42,23 +42,26 @@ struct BulkParams {
     Defect defect = Defect::kNone;
 };
 
+TensorMap map_of(float* data) {
+    sim_test::Machine machine(kTarget.arch);
+    TensorMapDesc desc{};
+    desc.data = data;
+    desc.element_bytes = 4;
+    desc.rank = 2;
+    desc.sizes[0] = kColumns, desc.sizes[1] = kRows * 8;
+    desc.strides[1] = kColumns * 4;
+    desc.box[0] = kColumns, desc.box[1] = kRows;
+    desc.swizzle_bytes = 128;
+    return make_tensor_map(machine.stream(), desc);
+}
+
 struct Buffers {
     sim_test::Array<float> in, out;
     BulkParams params;
     Buffers() : in(kRows * kColumns * 8), out(kRows * kColumns * 8, -1.0f) {
         for (size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i);
-        sim_test::Machine machine(kTarget.arch);
-        TensorMapDesc desc{};
-        desc.data = in.data();
-        desc.element_bytes = 4;
-        desc.rank = 2;
-        desc.sizes[0] = kColumns, desc.sizes[1] = kRows * 8;
-        desc.strides[1] = kColumns * 4;
-        desc.box[0] = kColumns, desc.box[1] = kRows;
-        desc.swizzle_bytes = 128;
-        params.in = make_tensor_map(machine.stream(), desc);
-        desc.data = out.data();
-        params.out = make_tensor_map(machine.stream(), desc);
+        params.in = map_of(in.data());
+        params.out = map_of(out.data());
         params.data = out.data();
         params.count = static_cast<int64_t>(out.size());
     }
@@ -286,6 +289,22 @@ SIM_TEST(BulkCopies, store) {
     for (size_t i = 0; i < buffers.out.size(); ++i)
         ASSERT_EQ(buffers.out[i], i < 1024 ? 1.0f : i < 2048 ? 2.0f : -1.0f);
 }
+
+SIM_TEST(BulkCopies, boxes_without_memory) {
+    const sim_test::Reserved reserved;
+    Buffers buffers;
+    buffers.params.in = map_of(reserved.before_end(8 * kBoxBytes));
+    buffers.params.out = map_of(reserved.before_end(8 * kBoxBytes));
+    expect_ok<Load>({3, 1, 1}, kShared, buffers.params);
+    expect_ok<Store>({3, 1, 1}, kShared, buffers.params);
+    buffers.params.in = map_of(reserved.before_end(8 * kBoxBytes - 128));  // all but the last row
+    buffers.params.out = map_of(reserved.before_end(kBoxBytes));           // the first box alone
+    expect_caught<Load>({3, 1, 1}, kShared, buffers.params,
+                        {"bulk_load of 128 bytes", "reserved and not mapped", PLACE("load")});
+    expect_caught<Store>({3, 1, 1}, kShared, buffers.params,
+                         {"bulk_store of 128 bytes", "reserved and not mapped", PLACE("store")});
+}
+
 SIM_TEST(BulkCopies, missing_proxy_fence) {
     expect_defect<Store>(Defect::kNoProxyFence, {"race: asynchronous read of shared memory", "the write by thread ",
                                                  "no fence_async_proxy between them", PLACE("fill"), PLACE("store")});

@@ -14,6 +14,7 @@
 
 #include "device/sim/device.h"
 #include "runtime/check.h"
+#include "runtime/host_addresses.h"
 
 namespace adze::sim {
 
@@ -74,6 +75,24 @@ public:
 private:
     T* data_;
     size_t count_;
+};
+
+// Addresses of three granules, of which the first alone has memory.
+class Reserved {
+public:
+    static constexpr uint64_t kGranule = adze::kHugePage;
+    Reserved() : data_(static_cast<char*>(adze::sim::sim_reserve(3 * kGranule))) {
+        adze::sim::sim_map(data_, kGranule);
+    }
+    ~Reserved() { adze::sim::sim_release(data_); }
+    Reserved(const Reserved&) = delete;
+    Reserved& operator=(const Reserved&) = delete;
+    // `bytes` before the end of the memory.
+    float* before_end(uint64_t bytes) const { return reinterpret_cast<float*>(data_ + kGranule - bytes); }
+    char* data() const { return data_; }
+
+private:
+    char* data_;
 };
 
 // "races.cu:34": the line of `file` that ends with the comment "// @mark".

@@ -1,6 +1,9 @@
 // Bounds and alignment of global and shared memory, what memory holds at first, and how much shared memory there is.
 #include <cmath>
+#include <tuple>
 
+#include "device/async_copy.h"
+#include "device/atomic.h"
 #include "device_kit.h"
 
 namespace adze {
@@ -100,6 +103,72 @@ SIM_TEST(Memory, a_released_buffer) {
                             {"read_past on sim device ", "block (", "thread ", "a view of 256 bytes at 0x",
                              "lies in a buffer that was released", "memory.cu:"},
                             way.name());
+    }
+}
+
+enum class Reach { kRead, kWrite, kUpdate, kPoll, kCopy };
+
+struct ReachParams {
+    bool good = true;
+    float* data = nullptr;
+    int64_t count = 0;
+    Reach reach = Reach::kRead;
+};
+
+// The last thread leaves the memory.
+struct Reaches : TestKernel<64, ReachParams> {
+    static constexpr const char* kName = "reaches";
+    static void run(const Params& p) {
+        SharedArena arena;
+        const auto shared = arena.take<float>(256);
+        const Global<float> memory(p.data, p.count);
+        const Global<const float> source(p.data, p.count);
+        const Global<uint32_t> words(reinterpret_cast<uint32_t*>(p.data), p.count);
+        const int last = p.good ? 62 : 63, at = 4 * (thread_index() < last ? thread_index() : last);
+        if (p.reach == Reach::kRead) memory.load_vec<4>(at);                                 // @reaches read
+        if (p.reach == Reach::kWrite) memory.store(at, 1.0f);                                // @reaches write
+        if (p.reach == Reach::kUpdate) atomic_add(words, at, 1u);                            // @reaches update
+        if (p.reach == Reach::kPoll) load_acquire(words, at);                                // @reaches poll
+        if (p.reach == Reach::kCopy) copy_async<4>(shared, 4 * thread_index(), source, at);  // @reaches copy
+        commit_copies();
+        wait_copies<0>();
+    }
+};
+
+SIM_TEST(Memory, what_is_reserved_and_not_mapped) {
+    const sim_test::Reserved reserved;
+    ReachParams params{.data = reserved.before_end(63 * 16), .count = 4 * 64 + 1000};
+    for (const auto& [reach, message, place] : {std::tuple{Reach::kRead, "read of 16 bytes", PLACE("reaches read")},
+                                                {Reach::kWrite, "write of 4 bytes", PLACE("reaches write")},
+                                                {Reach::kUpdate, "update of 4 bytes", PLACE("reaches update")},
+                                                {Reach::kPoll, "read of 4 bytes", PLACE("reaches poll")},
+                                                {Reach::kCopy, "of 16 bytes", PLACE("reaches copy")}}) {
+        params.reach = reach;
+        params.good = true;
+        expect_ok<Reaches>({2, 1, 1}, 1024, params);
+        params.good = false;
+        expect_caught<Reaches>({2, 1, 1}, 1024, params,
+                               {"thread 63: ", message, " where its buffer is reserved and not mapped", place});
+    }
+    // All of the addresses may be viewed, and no more.
+    expect_caught<ViewBeyond>({2, 1, 1}, 0,
+                              {.good = false,
+                               .data = reserved.before_end(0),
+                               .count = static_cast<int64_t>(2 * sim_test::Reserved::kGranule / sizeof(float))},
+                              {"reaches beyond its buffer"});
+    sim::sim_unmap(reserved.data(), sim_test::Reserved::kGranule);
+    params.good = true;
+    expect_caught<Reaches>({2, 1, 1}, 1024, params, {"reserved and not mapped"});
+}
+
+SIM_TEST(Memory, mapped_memory_is_nan_at_first) {
+    const sim_test::Reserved reserved;
+    for (int round = 0; round < 2; ++round) {
+        EXPECT_TRUE(std::isnan(*reserved.before_end(4)));
+        *reserved.before_end(4) = 1;
+        ASSERT_TRUE(sim::sim_unmap(reserved.data(), sim_test::Reserved::kGranule));
+        EXPECT_DEATH(*reserved.before_end(4) = 2, "");
+        ASSERT_TRUE(sim::sim_map(reserved.data(), sim_test::Reserved::kGranule));
     }
 }
 
