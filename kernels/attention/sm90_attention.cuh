@@ -237,7 +237,6 @@ private:
         constexpr int kPanels = Tile::kColumns / kPanel;
         const uint32_t panel_bytes = static_cast<uint32_t>(p.box_tokens) * kPanel * sizeof(T);
         if (lane_index() == 0) mbarrier_arrive_expect(full, index, b.count * kPanels * panel_bytes);
-        sync_warp();
         if (!b.inside) return;
         const auto head = static_cast<int32_t>(block_index().y);
         for (int panel = b.first_panel; panel < kPanels; panel += b.panel_step) {
@@ -343,7 +342,6 @@ private:
             }
             write(p, Piece(p, work, share.num_work), group, rows, sums);
         }
-        if (group == 0) sync_named(kTurn, kConsumers * kWarpGroup);  // the turn that 1 gave last
     }
 
     ADZE_DEVICE static int64_t q_head(const Piece& piece, int row) {

@@ -128,6 +128,13 @@ TEST_P(Prefill, SplitTilesAndLongCaches) {
     check(bf16({{65, 3000}, {129, 1500}}, {1, 1, 256, 256}));
 }
 
+// So many heads leave each few blocks: more pieces than one.
+TEST_P(Prefill, BlocksWithSeveralPieces) {
+    AttentionCase c = bf16({{129, 140}, {130, 130}, {65, 200}, {70, 70}}, {100, 100, 64, 64});
+    c.page_size = 32;
+    check(c);
+}
+
 TEST_P(Prefill, WhatTheOtherKernelsTake) {
     const AttentionCase fits = bf16({{150, 200}}, {2, 1, 64, 64});
     check(fits);
