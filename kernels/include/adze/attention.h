@@ -105,8 +105,9 @@ ADZE_API adze_status adze_attention_workspace_size(const adze_attention_plan* pl
 
 /** o = softmax(softmax_scale * q k^T + mask) v, per query head; query head h reads KV head h / (num_q_heads /
  * num_kv_heads). A query that sees no key, or only keys whose logit is -inf, gives o = 0 and lse = -inf. A NaN or Inf
- * among the values reaches every query that sees its key; on GPUs also queries that see another key of the same 64. On
- * gfx90a subnormal elements of the caches count as zero: its matrix instructions take them so. Rows of q, o and lse
+ * among the values reaches every query that sees its key; on GPUs also queries that see another key of the same 64, and
+ * in sm_90a's prefill those that share 128 rows (query tokens times heads of the group) with one that sees a key of the
+ * same 128. On gfx90a subnormal elements of the caches count as zero: its matrix instructions take them so. Rows of q, o and lse
  * beyond the batch are neither read nor written. */
 /** How the exponentials are kept within range. Results differ by rounding only, for every input. */
 typedef enum adze_softmax ADZE_AS_INT32 {
