@@ -274,8 +274,7 @@ step_traffic() {
 }
 
 step_bench() {
-    # A GPU has no float32 cache; the others are shapes of an 8B model.
-    local filter="${ADZE_CHECK_BENCH:--(decode|prefill)/f32|ceiling}"
+    local filter="${ADZE_CHECK_BENCH:--ceiling}"
     ADZE_BENCH_DEVICE=$device "$(programs)/adze_bench" --benchmark_filter="$filter" --benchmark_repetitions=1 \
         --benchmark_report_aggregates_only=false --benchmark_out="$logs/bench.json" --benchmark_out_format=json || return 1
     awk -F'[:,]' '/"name"/ { name = $0; sub(/.*"name": "/, "", name); sub(/".*/, "", name) }

@@ -45,6 +45,7 @@ int main(int argc, char** argv) {
     benchmark::AddCustomContext("adze_isa", bench::Session::get().architecture());
     benchmark::AddCustomContext("adze_threads", std::to_string(bench::num_threads()));
     bench::register_ceilings();
+    bench::register_attention();
     benchmark::Initialize(&count, arguments.data());
     if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
     benchmark::RunSpecifiedBenchmarks();

@@ -76,11 +76,42 @@ private:
     std::string architecture_;
 };
 
-inline uint64_t element_bytes(adze_dtype dtype) {
-    return dtype == ADZE_DTYPE_F32 || dtype == ADZE_DTYPE_I32 ? 4 : 2;
+inline uint64_t element_bits(adze_dtype dtype) {
+    switch (dtype) {
+        case ADZE_DTYPE_F32:
+        case ADZE_DTYPE_I32:
+            return 32;
+        case ADZE_DTYPE_F8E4M3:
+        case ADZE_DTYPE_I8:
+            return 8;
+        case ADZE_DTYPE_I4:
+            return 4;
+        default:
+            return 16;
+    }
 }
+inline uint64_t element_bytes(adze_dtype dtype) {
+    return element_bits(dtype) / 8;
+}
+inline bool is_quantised(adze_dtype dtype) {
+    return dtype == ADZE_DTYPE_F8E4M3 || dtype == ADZE_DTYPE_I8 || dtype == ADZE_DTYPE_I4;
+}
+/// As the command line spells it.
 inline const char* dtype_name(adze_dtype dtype) {
-    return dtype == ADZE_DTYPE_F32 ? "f32" : dtype == ADZE_DTYPE_F16 ? "f16" : "bf16";
+    switch (dtype) {
+        case ADZE_DTYPE_F32:
+            return "f32";
+        case ADZE_DTYPE_F16:
+            return "f16";
+        case ADZE_DTYPE_F8E4M3:
+            return "fp8";
+        case ADZE_DTYPE_I8:
+            return "int8";
+        case ADZE_DTYPE_I4:
+            return "int4";
+        default:
+            return "bf16";
+    }
 }
 
 /// Device memory full of small ordinary numbers; every dtype reads the pattern as such.
@@ -90,7 +121,7 @@ public:
         ADZE_BENCH_CHECK(adze_buffer_create(Session::get().context(), bytes, &buffer_));
         fill(pattern);
     }
-    Array(adze_dtype dtype, int64_t rows, int64_t columns) : Array(uint64_t(rows * columns) * element_bytes(dtype)) {
+    Array(adze_dtype dtype, int64_t rows, int64_t columns) : Array(uint64_t(rows * columns) * element_bits(dtype) / 8) {
         view_ = {adze_buffer_data(buffer_), rows, columns, columns, dtype, 0};
     }
     Array(Array&& other) noexcept : buffer_(std::exchange(other.buffer_, nullptr)), view_(other.view_) {}
@@ -153,5 +184,8 @@ void measure(benchmark::State& state, double bytes, double flops, const Work& wo
     state.counters["FLOP/s"] = Counter(flops * runs_per_second, Counter::kDefaults, Counter::kIs1000);
     if (fma > 0) state.counters["of_fma"] = flops * runs_per_second / fma;
 }
+
+/// Benchmarks whose sizes follow the device.
+void register_attention();
 
 }  // namespace bench

@@ -15,7 +15,7 @@ public sealed record AttentionPlanOptions
     /// <summary>Of v and o; a multiple of 8.</summary>
     public required int HeadDimV { get; init; }
 
-    /// <summary>Tokens of a page, 1 to 256.</summary>
+    /// <summary>Tokens of a page, 1 or more; contiguous sequences are pages as long as their reservation.</summary>
     public required int PageSize { get; init; }
 
     /// <summary>A query sees positions up to its own; otherwise all of its sequence.</summary>
@@ -24,8 +24,14 @@ public sealed record AttentionPlanOptions
     /// <summary>0: no limit; W: a query at position p sees positions above p − W only.</summary>
     public int Window { get; init; }
 
+    /// <summary>With a window: the first so many positions are seen whatever the window is. 0 without.</summary>
+    public int SinkTokens { get; init; }
+
     /// <summary>Multiplies q·k; 0 is 1 / √<see cref="HeadDimQk"/>.</summary>
     public float SoftmaxScale { get; init; }
+
+    /// <summary>c above 0: a logit x becomes c · tanh(x / c), before ALiBi and masks; 0: none.</summary>
+    public float LogitsSoftCap { get; init; }
 
     /// <summary>Most sequences of a batch.</summary>
     public required int MaxSequences { get; init; }
@@ -33,8 +39,17 @@ public sealed record AttentionPlanOptions
     /// <summary>Most query tokens of a batch.</summary>
     public required long MaxQTokens { get; init; }
 
+    /// <summary>
+    /// Most query tokens of one sequence; 0 is <see cref="MaxQTokens"/>. What is small (1 for decode) saves a captured run
+    /// the kernels for longer ones, and memory.
+    /// </summary>
+    public int MaxQLen { get; init; }
+
     /// <summary>Most pages of a batch.</summary>
     public required long MaxKvPages { get; init; }
+
+    /// <summary>Most 32-bit words of a batch's masks; 0: batches bring none.</summary>
+    public long MaxMaskWords { get; init; }
 }
 
 /// <summary>
@@ -79,18 +94,29 @@ public sealed unsafe class AttentionPlan : IDisposable
     /// <param name="kvIndptr">[sequences + 1]: likewise, places in the page ids.</param>
     /// <param name="kvLastPageLen">[sequences]: tokens of the last page; 0 where there is no page.</param>
     /// <param name="stream">The stream; it may not be capturing.</param>
+    /// <param name="maskIndptr">
+    /// [sequences + 1]: words maskIndptr[s] up to maskIndptr[s + 1] of <see cref="AttentionOptions.Mask"/> are the mask of
+    /// sequence s: none, or query tokens · ⌈KV tokens / 32⌉. Empty: no sequence has a mask.
+    /// </param>
     /// <exception cref="ArgumentException">The lengths do not fit each other.</exception>
     public void Update(
         ReadOnlySpan<int> qoIndptr,
         ReadOnlySpan<int> kvIndptr,
         ReadOnlySpan<int> kvLastPageLen,
-        AdzeStream stream)
+        AdzeStream stream,
+        ReadOnlySpan<long> maskIndptr = default)
     {
         CheckLength(qoIndptr.Length, kvLastPageLen.Length + 1, nameof(qoIndptr));
         CheckLength(kvIndptr.Length, kvLastPageLen.Length + 1, nameof(kvIndptr));
+        if (!maskIndptr.IsEmpty)
+        {
+            CheckLength(maskIndptr.Length, kvLastPageLen.Length + 1, nameof(maskIndptr));
+        }
+
         using NativeCall call = new(stream);
         nint plan = call.Hold(Handle);
         fixed (int* qo = qoIndptr, kv = kvIndptr, last = kvLastPageLen)
+        fixed (long* mask = maskIndptr)
         {
             adze_attention_batch batch = new()
             {
@@ -99,6 +125,7 @@ public sealed unsafe class AttentionPlan : IDisposable
                 qo_indptr = (nint)qo,
                 kv_indptr = (nint)kv,
                 kv_last_page_len = (nint)last,
+                mask_indptr = (nint)mask,
             };
             NativeCall.Check(adze_attention_plan_update(plan, (nint)(&batch), call.Stream));
         }
@@ -121,6 +148,10 @@ public sealed unsafe class AttentionPlan : IDisposable
         max_sequences = options.MaxSequences,
         max_q_tokens = options.MaxQTokens,
         max_kv_pages = options.MaxKvPages,
+        max_mask_words = options.MaxMaskWords,
+        max_q_len = options.MaxQLen,
+        sink_tokens = options.SinkTokens,
+        logits_soft_cap = options.LogitsSoftCap,
     };
 
     private static void CheckLength(int length, int expected, string name)

@@ -63,6 +63,25 @@ public enum DType
     I4 = 7,
 }
 
+/// <summary>How attention keeps exponentials within range. Results differ by rounding only, for every input.</summary>
+public enum Softmax
+{
+    /// <summary>By the running maximum of a row's logits.</summary>
+    Stable = 0,
+
+    /// <summary>
+    /// By φ, known beforehand (<see cref="AttentionOptions.Phi"/>; FlashDecoding++, arXiv 2311.01282): rows whose logits
+    /// leave the bounds around it are done again with their maximum. The cpu takes <see cref="Stable"/> instead.
+    /// </summary>
+    Unified = 1,
+
+    /// <summary>
+    /// <see cref="Unified"/> where the library's table of measurements says that it is faster, else <see cref="Stable"/>.
+    /// φ is given either way.
+    /// </summary>
+    Tuned = 2,
+}
+
 /// <summary>What a native call returned.</summary>
 public enum AdzeStatus
 {
@@ -94,6 +113,11 @@ public enum AdzeStatus
 /// <summary>Facts about element types.</summary>
 public static class DTypeExtensions
 {
+    /// <summary>Whether values are stored divided by a scale: a format of KV caches alone.</summary>
+    /// <param name="dtype">Any type.</param>
+    /// <returns>True of <see cref="DType.F8E4M3"/>, <see cref="DType.I8"/> and <see cref="DType.I4"/>.</returns>
+    public static bool IsQuantised(this DType dtype) => dtype is DType.F8E4M3 or DType.I8 or DType.I4;
+
     /// <summary>Size of a tensor's element.</summary>
     /// <param name="dtype">An element type of whole bytes.</param>
     /// <returns>4, 2 or 1.</returns>

@@ -1,5 +1,7 @@
-// attention: which instance and how many blocks serve a call, and its launches. kv_append is in kv_append.cu.
+// attention: which instances and how many blocks serve a call, and its launches. kv_append is in kv_append.cu.
 #include "attention/attention.cuh"
+#include "attention/attention_merge.cuh"
+#include "attention/attention_tuning.h"
 #include "attention/sm90_attention.h"
 #include "runtime/check.h"
 #include "runtime/gpu_operators.h"
@@ -7,75 +9,20 @@
 namespace adze {
 inline namespace ADZE_TARGET {
 
-// What a call runs as. The choice decides about speed only: all instances give the same bits.
-struct AttentionConfig {
-    int dim;    // template argument
-    int warps;  // of 16 rows
-    int q_parts, p_parts;
-    int64_t work, kv_heads, rows, row_tiles, merges;
-};
-
-constexpr int kMostWarps = 4;
-
-int64_t attention_shared_bytes(int dim, int warps, int q_parts) {
-    if (dim == 64) return Attention<bf16, 64, kMostWarps>::shared_bytes(q_parts, warps);
-    if (dim == 128) return Attention<bf16, 128, kMostWarps>::shared_bytes(q_parts, warps);
-    return Attention<bf16, 256, kMostWarps>::shared_bytes(q_parts, warps);
-}
-
-int padded_dim(const AttentionShape& s) {
-    const int32_t dim = s.head_dim_qk > s.head_dim_v ? s.head_dim_qk : s.head_dim_v;
-    return dim <= 64 ? 64 : dim <= 128 ? 128 : 256;
-}
-
-// Rows of the highest tile; of any that a batch may bring while the launch is recorded.
-int64_t most_rows(const AttentionPlan& plan, bool capturing) {
-    const int64_t most = int64_t{plan.shape.max_q_len} * plan.shape.group();
-    if (capturing) return most < kTileRows[kRowTiles - 1] ? most : kTileRows[kRowTiles - 1];
-    int64_t rows = 0;
-    for (const AttentionWork& work : plan.schedule.work) {
-        if (work.row_end - work.row_begin > rows) rows = work.row_end - work.row_begin;
-    }
-    return rows;
-}
-
-AttentionConfig choose_attention(const LaunchStream& stream, const AttentionParams& p) {
-    const AttentionPlan& plan = *p.plan;
-    const adze_dtype cache = p.k.dtype;
-    AttentionConfig c{};
-    c.dim = padded_dim(plan.shape);
-    c.q_parts = p.q.dtype == cache ? 1 : p.q.dtype == ADZE_DTYPE_F32 ? 3 : 2;
-    c.p_parts = cache == ADZE_DTYPE_BF16 && p.o.dtype == ADZE_DTYPE_F32 ? 3 : 2;
-    const bool capturing = stream.capturing();
-    const int64_t rows = most_rows(plan, capturing);
-    c.warps = rows <= 32 ? 2 : kMostWarps;
-    while (c.warps > 1 && attention_shared_bytes(c.dim, c.warps, c.q_parts) > stream.shared_limit()) c.warps /= 2;
-    c.rows = rows;
-    c.work = capturing ? max_work(plan) : static_cast<int64_t>(plan.schedule.work.size());
-    c.kv_heads = plan.shape.num_kv_heads;
-    c.row_tiles = (rows + 16 * c.warps - 1) / (16 * c.warps);
-    c.merges = capturing ? max_merges(plan) : static_cast<int64_t>(plan.schedule.merges.size());
-    return c;
-}
-
 void require_head_dim(int32_t value, const char* name) {
     for (const int32_t supported : {64, 80, 96, 128, 256}) {
         if (value == supported) return;
     }
-    fail(ADZE_ERROR_NOT_SUPPORTED, "%s is %d; the GPU kernels support 64, 80, 96, 128, 256", name, value);
-}
-
-// Options that the kernels do not have yet.
-void require_none(bool given, const char* name) {
-    if (given) fail(ADZE_ERROR_NOT_SUPPORTED, "%s is given; the GPU kernels do not support it yet", name);
+    fail(ADZE_ERROR_NOT_SUPPORTED,
+         "%s is %d; the GPU kernels support 64, 80, 96, 128, 256, and 192 for q and k with "
+         "128 for v",
+         name, value);
 }
 
 void gpu_require_attention(const AttentionShape& shape) {
+    if (shape.head_dim_qk == 192 && shape.head_dim_v == 128) return;
     require_head_dim(shape.head_dim_qk, "head_dim_qk");
     require_head_dim(shape.head_dim_v, "head_dim_v");
-    require_none(shape.logits_soft_cap != 0, "logits_soft_cap");
-    require_none(shape.sink_tokens != 0, "sink_tokens");
-    require_none(shape.max_mask_words != 0, "max_mask_words");
 }
 
 // Blocks that a processor runs at once, and the splits of deterministic contexts.
@@ -91,58 +38,134 @@ AttentionSplit gpu_attention_split(const AttentionShape& shape, int num_processo
     return split;
 }
 
-template <class T, int kDim, int kWarps>
-void launch_instance(LaunchStream& stream, const AttentionConfig& c, const AttentionKernelParams& params) {
-    using Kernel = Attention<T, kDim, kWarps>;
-    launch<Kernel>(stream, {c.work, c.kv_heads, c.row_tiles}, Kernel::shared_bytes(c.q_parts, kWarps), params);
+// Parts of q and p: one where nothing but T's own rounding is lost.
+int q_parts(const AttentionParams& p) {
+    return p.q.dtype == p.k.dtype ? 1 : p.q.dtype == ADZE_DTYPE_F32 ? 3 : 2;
+}
+int p_parts(const AttentionParams& p) {
+    return p.o.dtype != ADZE_DTYPE_F32 ? 1 : p.k.dtype == ADZE_DTYPE_BF16 ? 3 : 2;
 }
 
-template <class T, int kDim>
-void launch_dim(LaunchStream& stream, const AttentionConfig& c, const AttentionKernelParams& params) {
-    if (c.warps == kMostWarps) return launch_instance<T, kDim, kMostWarps>(stream, c, params);
-    if (c.warps == 2) return launch_instance<T, kDim, 2>(stream, c, params);
-    // Large heads in the 64 KB of gfx90a, whose one warp has 64 threads.
-    if constexpr (kDim == 256 && kWarpSize == 64) return launch_instance<T, kDim, 1>(stream, c, params);
-    fail(ADZE_ERROR_NOT_SUPPORTED, "head_dim is %d; the device has %lld bytes of shared memory a block, too few", kDim,
-         static_cast<long long>(stream.shared_limit()));
+float bound(float given, float most) {
+    return given > 0.0f && given < most ? given : most;
 }
 
 template <class T>
-void launch_format(LaunchStream& stream, const AttentionConfig& c, const AttentionKernelParams& params) {
-    if (c.dim == 64) return launch_dim<T, 64>(stream, c, params);
-    if (c.dim == 128) return launch_dim<T, 128>(stream, c, params);
-    launch_dim<T, 256>(stream, c, params);
+AttentionKernelParams kernel_params(const AttentionParams& p) {
+    AttentionKernelParams out{};
+    out.shape = p.plan->shape;
+    out.plan = p.plan->device;
+    out.q = p.q, out.o = p.o, out.lse = p.lse, out.kv_indices = p.kv_indices;
+    out.k = p.k, out.v = p.v;
+    out.workspace = p.workspace;
+    out.partials = partial_rows(*p.plan);
+    out.mask = p.mask, out.alibi_slopes = p.alibi_slopes, out.sinks = p.sinks, out.phi = p.phi;
+    out.phi_below = bound(p.phi_below, PhiBounds<T>::kBelow);
+    out.phi_above = bound(p.phi_above, PhiBounds<T>::kAbove);
+    out.num_work = max_work(*p.plan);
+    out.num_merges = max_merges(*p.plan);
+    out.q_parts = q_parts(p);
+    out.p_parts = p_parts(p);
+    out.unified = p.softmax == ADZE_SOFTMAX_UNIFIED;
+    return out;
+}
+
+// Launches the instance of kRowCount rows, if it can serve the call.
+template <class T, int kDimQk, int kDimV, int kRowCount>
+bool launch_rows(LaunchStream& stream, const AttentionKernelParams& params, int64_t blocks) {
+    using Kernel = Attention<T, kDimQk, kDimV, kRowCount>;
+    const bool has_token_scales = params.v.scale_page_stride != 0 || params.v.scale_token_stride != 0;
+    const bool needs_units = std::is_same_v<T, f16> && params.v.scales != nullptr && has_token_scales;
+    if (!Kernel::kHasParts && (params.q_parts > 1 || params.p_parts > 1 || needs_units)) return false;
+    const AttentionTile shape = attention_tile(stream.arch(), kDimQk, kDimV, kRowCount, sizeof(T));
+    const int64_t bytes = Kernel::shared_bytes(shape, stream.arch() != Arch::kGfx90a, params.q_parts);
+    if (bytes > stream.shared_limit()) return false;
+    launch<Kernel>(stream, {blocks, params.shape.num_kv_heads, 1}, bytes, params);
+    return true;
+}
+
+// A piece has more rows than an instance takes at a time where shared memory is too small for more.
+template <class T, int kDimQk, int kDimV>
+void launch_dims(LaunchStream& stream, const AttentionKernelParams& params, int64_t blocks) {
+    if (params.height == 2 && launch_rows<T, kDimQk, kDimV, 128>(stream, params, blocks)) return;
+    if (params.height >= 1 && launch_rows<T, kDimQk, kDimV, 64>(stream, params, blocks)) return;
+    if (launch_rows<T, kDimQk, kDimV, 16>(stream, params, blocks)) return;
+    fail(ADZE_ERROR_NOT_SUPPORTED, "head_dim is %d; the device has %lld bytes of shared memory a block, too few",
+         kDimQk, static_cast<long long>(stream.shared_limit()));
+}
+
+// The rows of one height: those that the batch has, or in a capture, that any batch may have.
+template <class T>
+void launch_height(LaunchStream& stream, const AttentionPlan& plan, AttentionKernelParams params, bool is_tuned,
+                   int height) {
+    params.height = height;
+    params.tile_rows = static_cast<int32_t>(kTileRows[height]);
+    params.blocks = plan.split.blocks[height];
+    if (is_tuned) {
+        const SoftmaxCase c{stream.arch(), params.k.dtype, plan.shape.head_dim_qk, params.tile_rows};
+        params.unified = tuned_softmax(c) == ADZE_SOFTMAX_UNIFIED;
+    }
+    const int64_t blocks = stream.capturing() ? params.blocks : plan.schedule.used_blocks[height];
+    const AttentionShape& s = plan.shape;
+    if (s.head_dim_qk == 192) return launch_dims<T, 192, 128>(stream, params, blocks);
+    const int32_t dim = s.head_dim_qk > s.head_dim_v ? s.head_dim_qk : s.head_dim_v;
+    if (dim <= 64) return launch_dims<T, 64, 64>(stream, params, blocks);
+    if (dim <= 128) return launch_dims<T, 128, 128>(stream, params, blocks);
+    launch_dims<T, 256, 256>(stream, params, blocks);
+}
+
+void launch_merges(LaunchStream& stream, const AttentionPlan& plan, const AttentionKernelParams& params) {
+    int64_t merges = max_merges(plan), rows = int64_t{plan.shape.max_q_len} * plan.shape.group();
+    if (!stream.capturing()) {
+        merges = static_cast<int64_t>(plan.schedule.merges.size());
+        rows = 1;
+        for (const AttentionMerge& m : plan.schedule.merges) {
+            if (m.row_end - m.row_begin > rows) rows = m.row_end - m.row_begin;
+        }
+    }
+    if (rows > kTileRows[kRowTiles - 1]) rows = kTileRows[kRowTiles - 1];
+    constexpr int64_t kRows = MergeSplits::kWarps;
+    launch<MergeSplits>(stream, {merges, plan.shape.num_kv_heads, (rows + kRows - 1) / kRows}, 0, params);
+}
+
+template <class T>
+void launch_attention(LaunchStream& stream, const AttentionParams& p) {
+    const AttentionKernelParams params = kernel_params<T>(p);
+    const AttentionShape& s = p.plan->shape;
+    // A sequence that has queries has a group of rows at least.
+    for (int height = row_tile_of(s.group()); height <= highest_row_tile(s); ++height) {
+        if (height == kRowTiles - 1 && launch_sm90_prefill(stream, p)) continue;
+        launch_height<T>(stream, *p.plan, params, p.softmax == ADZE_SOFTMAX_TUNED, height);
+    }
+    launch_merges(stream, *p.plan, params);
+}
+
+// Positions in the kernels have 32 bits, and tiles may end beyond the last.
+void require_lengths(const AttentionSchedule& schedule) {
+    constexpr int64_t kLongest = INT32_MAX - kKeyUnit;
+    for (const int64_t kv_len : schedule.kv_len) {
+        if (kv_len > kLongest) {
+            fail(ADZE_ERROR_NOT_SUPPORTED, "a sequence has %lld keys; the GPU kernels support %lld",
+                 static_cast<long long>(kv_len), static_cast<long long>(kLongest));
+        }
+    }
 }
 
 void attention(LaunchStream& stream, const AttentionParams& p) {
+    require_lengths(p.plan->schedule);
     if (p.k.dtype != ADZE_DTYPE_F16 && p.k.dtype != ADZE_DTYPE_BF16) {
         fail(ADZE_ERROR_NOT_SUPPORTED, "k.dtype is %s; the GPU kernels support F16, BF16", dtype_name(p.k.dtype));
     }
-    require_none(p.alibi_slopes.data != nullptr, "alibi_slopes");
-    require_none(p.sinks.data != nullptr, "sinks");
-    AttentionConfig c = choose_attention(stream, p);
-    const bool prefill_done = launch_sm90_prefill(stream, p);
-    if (prefill_done && !stream.capturing()) c.work = p.plan->schedule.block_work[kRowTiles - 1].front();
-    const AttentionKernelParams params{
-        p.plan->shape, p.plan->device,
-        p.q,           p.o,
-        p.lse,         p.kv_indices,
-        p.k,           p.v,
-        p.workspace,   partial_rows(*p.plan),
-        c.work,        {p.plan->split.blocks[0], p.plan->split.blocks[1], p.plan->split.blocks[2]},
-        c.q_parts,     c.p_parts,
-        prefill_done};
     if (p.k.dtype == ADZE_DTYPE_F16) {
-        launch_format<f16>(stream, c, params);
+        launch_attention<f16>(stream, p);
     } else {
-        launch_format<bf16>(stream, c, params);
+        launch_attention<bf16>(stream, p);
     }
-    constexpr int64_t kRows = MergeAttention::kWarps;
-    launch<MergeAttention>(stream, {c.merges, c.kv_heads, (c.rows + kRows - 1) / kRows}, 0, params);
 }
 
-void attention_merge(LaunchStream&, const AttentionMergeParams&) {
-    fail(ADZE_ERROR_NOT_SUPPORTED, "the GPU kernels do not merge yet");
+void attention_merge(LaunchStream& stream, const AttentionMergeParams& p) {
+    constexpr int64_t kRows = MergeParts::kWarps;
+    launch<MergeParts>(stream, {(p.o.rows * p.num_heads + kRows - 1) / kRows, 1, 1}, 0, p);
 }
 
 }  // namespace ADZE_TARGET

@@ -2,179 +2,39 @@
 //
 // q: [tokens, q heads * head_dim_qk], o: [tokens, q heads * head_dim_v], f32, f16 or bf16 at run time; K and V: pages in
 // T (f16, bf16) at any strides, each element times its scale.
-// A block owns one piece of the plan's work, one KV head and kRows of its rows: query tokens times the group of query
-// heads that share the KV head, so that a key is read once for all of them. Each of its warps owns 16 rows. Keys come in
-// tiles of kTileKeys, aligned to the sequence, gathered through kv_indices into shared memory; while K is multiplied, V
-// is on its way, and the next K while V is.
-//   scores   q k^T on the tensor cores, scaled and masked in f32
-//   softmax  online (arXiv 1805.02867; FlashAttention-2, arXiv 2307.08691, algorithm 1), all in f32
-//   sums     p v on the tensor cores, p as their operand in registers, a tile's sum added to the rescaled total in f32
-// Pieces of split sequences (decode) write partial rows, which MergeAttention merges in order (Flash-Decoding).
+// A block takes pieces of the plan's work one after another, each for one KV head: rows are query tokens times the group
+// of query heads that share the KV head, so that a key is read once for all of them. Its warps share the rows, those of
+// 16 rows the keys of each tile instead (attention_tile.h). Tiles of keys come in order, gathered through kv_indices into
+// a ring in shared memory by 16-byte copies, several under way at any time.
+//   scores   q k^T on the tensor cores, logits in f32
+//   softmax  stable: by the running maximum (arXiv 1805.02867; FlashAttention-2, arXiv 2307.08691, algorithm 1); sums are
+//            rescaled only where it grew. unified: by phi (FlashDecoding++, arXiv 2311.01282, section 3), with nothing to
+//            exchange or rescale; a piece that leaves phi's bounds is done again, stable
+//   sums     p v on the tensor cores, p as their operand in registers, summed there in f32
+// Pieces of split sequences write partial rows, which attention_merge.cuh merges in order (Flash-Decoding).
 //
-// Accuracy is that of f32 arithmetic, whatever the formats: p has 24 bits and T has 8 or 11, so p goes as a sum of two
-// numbers of T (16 or 22 bits; enough where o is rounded to 16 bits), or three for bf16 and an f32 o; and so does q where
-// its format is not T. f16 also lacks f32's range: there rows of q and of p are scaled by powers of two. Products with
-// Inf are taken from the first number alone: 0 * Inf of the others says nothing.
-// A row's bits depend on its own sequence only, not on the rows beside it or the other sequences, as long as the values
+// Accuracy: p is rounded to T where o has 16 bits, as the plain algorithm in that precision does it. Where o is f32, p
+// goes as a sum of two or three numbers of T (22 or 24 bits), and so does q where its format is not T. f16 also lacks
+// f32's range: there rows of q and of p are scaled by powers of two. Products with Inf are taken from the first number
+// alone: 0 * Inf of the others says nothing.
+// A row's bits depend on its own sequence and its plan's splits only, not on the rows beside it, as long as the values
 // are finite: a NaN or Inf among those of a tile's keys reaches all rows that see any key of the tile.
 //
 // Floor: decode reads each K and V once, 2 kv_len (head_dim_qk + head_dim_v) bytes a KV head, at memory bandwidth;
-// prefill does 2 (head_dim_qk + head_dim_v) operations a visible pair and head on the tensor cores, of which this does
-// 1.5 to 3 times as many.
+// prefill does 2 (head_dim_qk + head_dim_v) operations a visible pair and head on the tensor cores.
 #pragma once
 
 #include <type_traits>
 
-#include "attention/attention.h"
+#include "attention/attention_item.cuh"
 #include "device/async_copy.h"
+#include "device/dependent_launch.h"
 #include "device/launch.h"
-#include "device/math.h"
 #include "device/mma.h"
 #include "runtime/gpu_rows.cuh"
 
 namespace adze {
 inline namespace ADZE_TARGET {
-
-constexpr float kLog2E = 1.44269504f, kLn2 = 0.693147181f;
-
-struct AttentionKernelParams {
-    AttentionShape shape;
-    AttentionDevicePlan plan;
-    adze_tensor q, o, lse, kv_indices;
-    adze_kv_cache k, v;
-    float* workspace;
-    PartialRows partials;
-    int64_t num_work;
-    int32_t blocks[kRowTiles];
-    int32_t q_parts, p_parts;  // numbers of T that q and p are made of
-    bool prefill_done;         // the pieces of the highest row tiles, which are the last
-};
-
-// A struct of 64-bit words from an array in global memory.
-template <class S>
-ADZE_DEVICE S load_struct(const S* data, int64_t count, int64_t index) {
-    constexpr int kWords = static_cast<int>(sizeof(S) / 8);
-    struct {
-        uint64_t word[kWords];
-    } raw;
-    const Global<const uint64_t> words(reinterpret_cast<const uint64_t*>(data), count * kWords);
-#pragma unroll
-    for (int i = 0; i < kWords; ++i) raw.word[i] = words.load(index * kWords + i);
-    return __builtin_bit_cast(S, raw);
-}
-
-ADZE_DEVICE bool is_finite(float x) {
-    return (float_bits(x) & 0x7f800000u) != 0x7f800000u;
-}
-ADZE_DEVICE float exp_of(float x) {
-    return exp2_approx(x * kLog2E);
-}
-ADZE_DEVICE int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-ADZE_DEVICE int64_t most(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-// A piece of work as a block sees it. Row r is query token r / group, query head r % group of the KV head.
-struct AttentionItem {
-    AttentionWork work;
-    int64_t first_token;  // of the sequence, in q
-    int64_t kv_len, past;
-    int64_t first_page;  // of the sequence, in kv_indices
-    int64_t rows;
-    int head, group, window;
-    bool causal;
-
-    ADZE_DEVICE explicit AttentionItem(const AttentionKernelParams& p) {
-        const auto counts = load_struct(p.plan.counts, 1, 0);
-        work = load_struct(p.plan.work, p.num_work, block_index().x);
-        const Global<const int32_t> qo_indptr(p.plan.qo_indptr, counts.num_sequences + 1);
-        first_token = qo_indptr.load(work.sequence);
-        kv_len = Global<const int64_t>(p.plan.kv_len, counts.num_sequences).load(work.sequence);
-        past = kv_len - (qo_indptr.load(work.sequence + 1) - first_token);
-        first_page = Global<const int32_t>(p.plan.kv_indptr, counts.num_sequences + 1).load(work.sequence);
-        head = static_cast<int>(block_index().y);
-        group = p.shape.num_q_heads / p.shape.num_kv_heads;
-        rows = work.row_end - work.row_begin;
-        window = p.shape.window;
-        causal = p.shape.causal;
-    }
-
-    ADZE_DEVICE int64_t token(int64_t row) const { return (work.row_begin + row) / group; }
-    ADZE_DEVICE int64_t q_head(int64_t row) const { return int64_t{head} * group + (work.row_begin + row) % group; }
-    // The keys that a row sees, as far as this piece goes. Both grow with the row.
-    ADZE_DEVICE int64_t visible_begin(int64_t row) const {
-        return most(work.kv_begin, window == 0 ? 0 : past + token(row) - window + 1);
-    }
-    ADZE_DEVICE int64_t visible_end(int64_t row) const {
-        return least(work.kv_end, causal ? past + token(row) + 1 : kv_len);
-    }
-};
-
-// Where the keys of two tiles are, for both caches: thread i makes the entry of a tile's key i for all.
-template <int kTileKeys>
-struct KeyTable {
-    Shared<int64_t> k_offset, v_offset;  // of the token's vector, -1: no row of the block sees it
-    Shared<float> k_scale, v_scale;
-
-    static constexpr int kEntries = 2 * kTileKeys;
-    static constexpr int64_t kBytes = int64_t{kEntries} * 24;
-
-    ADZE_DEVICE static KeyTable take(SharedArena& arena) {
-        return {arena.take<int64_t>(kEntries), arena.take<int64_t>(kEntries), arena.take<float>(kEntries),
-                arena.take<float>(kEntries)};
-    }
-
-    // A thread's key in the tile that is next to fill.
-    struct Cursor {
-        int64_t position;
-        int32_t page, slot;  // page of the sequence, token in it
-
-        ADZE_DEVICE Cursor(int64_t tile, int32_t page_size)
-            : position(tile + thread_index()),
-              page(static_cast<int32_t>(position / page_size)),
-              slot(static_cast<int32_t>(position % page_size)) {}
-        ADZE_DEVICE void advance(int32_t page_size) {
-            position += kTileKeys;
-            page += kTileKeys / page_size;
-            slot += kTileKeys % page_size;
-            if (slot >= page_size) ++page, slot -= page_size;
-        }
-    };
-
-    // Fills the tile whose entries begin at `first`; keys outside [low, high) are left out.
-    ADZE_DEVICE void fill(const AttentionKernelParams& p, int first, Cursor& at, int64_t first_page, int64_t low,
-                          int64_t high) const {
-        if (thread_index() >= kTileKeys) return;
-        const int i = first + thread_index(), head = static_cast<int>(block_index().y);
-        const bool inside = guard(at.position >= low && at.position < high);
-        const int64_t page = inside ? Global<const int32_t>(p.kv_indices).load(first_page + at.page) : 0;
-        k_offset.store(i, inside ? offset(p.k, page, at.slot, head) : -1);
-        v_offset.store(i, inside ? offset(p.v, page, at.slot, head) : -1);
-        if (p.k.scales != nullptr) k_scale.store(i, inside ? scale(p, p.k, page, at.slot, head) : 0.0f);
-        if (p.v.scales != nullptr) v_scale.store(i, inside ? scale(p, p.v, page, at.slot, head) : 0.0f);
-        at.advance(p.shape.page_size);
-    }
-
-private:
-    ADZE_DEVICE static int64_t offset(const adze_kv_cache& c, int64_t page, int64_t slot, int64_t head) {
-        return page * c.page_stride + slot * c.token_stride + head * c.head_stride;
-    }
-    ADZE_DEVICE static float scale(const AttentionKernelParams& p, const adze_kv_cache& c, int64_t page, int64_t slot,
-                                   int64_t head) {
-        const int64_t count = (c.num_pages - 1) * c.scale_page_stride + (p.shape.page_size - 1) * c.scale_token_stride +
-                              (p.shape.num_kv_heads - 1) * c.scale_head_stride + 1;
-        return Global<const float>(c.scales, count)
-            .load(page * c.scale_page_stride + slot * c.scale_token_stride + head * c.scale_head_stride);
-    }
-};
-
-template <class T>
-ADZE_DEVICE Global<const T> cache_memory(const adze_kv_cache& c, const AttentionShape& s, int head_dim) {
-    return {static_cast<const T*>(c.data), (c.num_pages - 1) * c.page_stride + (s.page_size - 1) * c.token_stride +
-                                               (s.num_kv_heads - 1) * c.head_stride + head_dim};
-}
 
 // x as up to three numbers of T that add up to it: exactly for bf16, and for f16 within its range. All have x's sign or
 // are zero but where T rounds x to nearest.
@@ -194,150 +54,268 @@ ADZE_DEVICE void split_parts(float x, float (&part)[3]) {
     }
 }
 
-//   T       format of the cache
-//   kDim    the larger of the head dims, or more
-//   kWarps  warps of 16 rows
-template <class T, int kDim, int kWarps>
+// Within a few roundings of itself: what is small by its series, which leaves 2^-26 of it at 1/2; elsewhere the 1 is the
+// larger term.
+ADZE_DEVICE float tanh_of(float x) {
+    const float size = float_from_bits(float_bits(x) & 0x7fffffffu), square = x * x;
+    if (size < 0.5f) {
+        float sum = 21844.0f / 6081075.0f;
+        sum = fma(sum, square, -1382.0f / 155925.0f);
+        sum = fma(sum, square, 62.0f / 2835.0f);
+        sum = fma(sum, square, -17.0f / 315.0f);
+        sum = fma(sum, square, 2.0f / 15.0f);
+        sum = fma(sum, square, -1.0f / 3.0f);
+        return fma(x * square, sum, x);
+    }
+    return 1.0f - 2.0f * exp2_approx(-log2_approx(1.0f + exp_of(2.0f * x)));  // no division: it costs registers
+}
+
+// How far from phi the logits of a unified piece may be, for weights in T, and by how many powers of two these are scaled.
+template <class T>
+struct PhiBounds;
+// Sums of up to 2^31 weights and of their products stay below f32's 2^128 as long as no weight exceeds 2^96 = e^66 (what
+// values do to that is seen when the sums are no longer finite), and what f32 flushes, below 2^-126 each, stays below 2^-24
+// of a row's largest weight as long as that is 2^-71 = e^-49 or more.
+template <>
+struct PhiBounds<bf16> {
+    static constexpr float kBelow = 49.0f, kAbove = 66.0f;
+    static constexpr float kExponent = 0.0f;
+    static constexpr int32_t kMaxKeys = INT32_MAX;
+};
+// Weights times 2^8: the largest number is 65504 = 2^8 e^5.54; what subnormals lose, 2^-25 a key, stays below 2^-11 of a
+// largest weight of e^-5.54 2^8 = 1 or more for up to 2^14 keys.
+template <>
+struct PhiBounds<f16> {
+    static constexpr float kBelow = 5.54f, kAbove = 5.54f;
+    static constexpr float kExponent = 8.0f;
+    static constexpr int32_t kMaxKeys = 1 << 14;
+};
+
+//   T              format of the cache
+//   kDimQk, kDimV  the head dims, or more
+//   kRowCount      rows that a block takes at a time
+template <class T, int kDimQk, int kDimV, int kRowCount>
 struct Attention {
-    static constexpr const char* kName = kDim == 64 ? "attention_64" : kDim == 128 ? "attention_128" : "attention_256";
-    static constexpr int kThreads = kWarps * kWarpSize;
+    static constexpr const char* kName = kRowCount == 16   ? "attention_16"
+                                         : kRowCount == 64 ? "attention_64"
+                                                           : "attention_128";
+    static constexpr AttentionTile kShape = attention_tile(kTarget.arch, kDimQk, kDimV, kRowCount, sizeof(T));
+    static constexpr int kThreads = kShape.warps() * kWarpSize;
     using Params = AttentionKernelParams;
     static constexpr bool runs_on(Arch) { return true; }
 
     using M = Mma<T>;
     using C = typename M::C;
-    static constexpr int kWarpRows = M::kM, kRows = kWarps * kWarpRows;
-    static constexpr int kTileKeys = kDim > 128 ? 32 : 64;  // registers and shared memory
-    static_assert(kThreads >= kTileKeys && kWarpRows == 16);
-    using TileQ = SharedTile<T, kRows, kDim>;
-    using TileKv = SharedTile<T, kTileKeys, kDim>;
-    using Table = KeyTable<kTileKeys>;
-    using TileO = ResultTile<kWarpRows, 64>;  // of a warp, at the end
+    static constexpr int kWarps = kShape.warps(), kKeyWarps = kShape.key_warps, kRowBlocks = kShape.row_blocks;
+    static constexpr int kWarpRows = kRowBlocks * M::kM;
+    static constexpr int kTileKeys = kShape.keys, kWarpKeys = kTileKeys / kKeyWarps, kStages = kShape.stages;
+    static_assert(M::kM == kRowBlock && kShape.row_warps * kWarpRows == kRowCount);
+    static_assert(kThreads >= kTileKeys && (kShape.row_warps == 1 || kKeyWarps == 1));
+    // Copies under way while a tile is multiplied: without asynchronous ones, those that registers hold.
+    static constexpr int kAhead = kTarget.async_copy ? kStages - 1 : 1;
+    // Several parts of p and q, and f16's units of values, cost registers that two blocks of rows a warp do not leave.
+    static constexpr bool kHasParts = kRowBlocks == 1, kHasUnits = kHasParts && std::is_same_v<T, f16>;
 
-    static constexpr int64_t shared_bytes(int q_parts, int warps) {
-        int64_t bytes = add_shared(0, int64_t{2} * TileKv::kElements * 2, TileKv::kAlignment);
-        bytes = add_shared(bytes, int64_t{q_parts} * warps * kWarpRows * kDim * 2, TileQ::kAlignment);
-        return bytes + Table::kBytes + warps * kWarpRows * 4;
-    }
-    static_assert(int64_t{kWarps} * TileO::kElements * 4 <= shared_bytes(1, kWarps));
+    using TileQ = SharedTile<T, kRowCount, kDimQk>;
+    using TileK = SharedTile<T, kTileKeys, kDimQk>;
+    using TileV = SharedTile<T, kTileKeys, kDimV>;
+    static constexpr int kPanel = TileK::kPanel;  // columns that lie together in a tile
+    using PanelQ = SharedTile<T, kRowCount, kPanel>;
+    using PanelK = SharedTile<T, kTileKeys, kPanel>;
+    using TileO = ResultTile<M::kM, 64>;  // of a warp, at the end
+    using Table = KeyTable<kTileKeys, kAhead + 2>;
 
-    static constexpr int kChunk = 8, kChunks = kDim / kChunk;  // of 16 bytes; of a row
-    static constexpr int kKeyTiles = kTileKeys / M::kN;        // accumulators of a tile's scores
-    static constexpr int kKeySteps = kTileKeys / M::kK;        // operands of a tile's weights
-    static constexpr int kDimTiles = kDim / M::kN, kDimSteps = kDim / M::kK;
+    static constexpr int kChunk = 8;                     // elements of 16 bytes
+    static constexpr int kKeyTiles = kWarpKeys / M::kN;  // accumulators of a warp's scores
+    static constexpr int kKeySteps = kWarpKeys / M::kK;  // operands of its weights
+    static constexpr int kDimTiles = kDimV / M::kN, kDimSteps = kDimQk / M::kK;
     static constexpr int kSlots = C::kRows;
-    // p is at most 1; times this, all of f16's 22 bits are there for p down to 2^-17.
-    static constexpr float kWeightUnit = std::is_same_v<T, f16> ? 16384.0f : 1.0f;
-    static constexpr bool kHasUnits = std::is_same_v<T, f16>;  // rows of q are scaled
+    static constexpr bool kIsF16 = std::is_same_v<T, f16>;
+    // p is at most 1; times this power of two, all of f16's 11 bits are there for p down to 2^-28, and 22 to 2^-17.
+    static constexpr float kStableExponent = kIsF16 ? 14.0f : 0.0f;
     static constexpr float kSmallestUnit = 1.17549435e-38f;
+    using KeyBits = std::conditional_t<kWarpKeys <= 32, uint32_t, uint64_t>;
+    static_assert(kWarpKeys <= 64);
 
-    // What a lane knows of its rows.
-    struct Rows {
-        int64_t position[kSlots];  // of the query in its sequence
-        float maximum[kSlots], total[kSlots], rescale[kSlots];
-        float value_unit[kSlots];  // f16 with scales by token: what the weights were divided by
-        bool sees[kSlots];         // a key of the tile at hand
+    static_assert(kWarps * TileO::kElements * 4 <=
+                      (kStages * (TileK::kElements + TileV::kElements) + TileQ::kElements) * 2,
+                  "results take the place of tiles and queries");
+
+    // The host's kTarget is not the device's: `shape` is.
+    static constexpr int64_t shared_bytes(const AttentionTile& shape, bool async_copy, int q_parts) {
+        const int slots = async_copy ? shape.stages + 1 : 3;
+        int64_t bytes = add_shared(0, int64_t{slots} * shape.keys * 24);
+        bytes = add_shared(bytes, kRowCount * 12);
+        bytes = add_shared(bytes, kWarps * kWarpRows * 8);
+        bytes = add_shared(bytes, kWarps * 4);
+        bytes = add_shared(bytes, sizeof(AttentionItem));
+        bytes = add_shared(bytes, sizeof(Softmax));
+        bytes = add_shared(bytes, sizeof(KeyTiles<kTileKeys>));
+        bytes = add_shared(bytes, kWarps * int64_t{sizeof(Limits)});
+        bytes = add_shared(bytes, int64_t{shape.stages} * shape.keys * (kDimQk + kDimV) * 2, TileK::kAlignment);
+        return add_shared(bytes, int64_t{q_parts} * TileQ::kElements * 2, TileQ::kAlignment);
+    }
+
+    // The keys that some of a warp's rows see, and those that all do: between them masks are needed.
+    struct Limits {
+        int32_t some_begin = 0, some_end = 0, all_begin = 0, all_end = 0, sink_end;
+
+        Limits() = default;
+        ADZE_DEVICE Limits(const AttentionShape& s, const AttentionItem& item, int first_row)
+            : sink_end(item.sink_end(s)) {
+            if (first_row >= item.rows) return;
+            const int32_t first = item.token(first_row);
+            const int32_t last =
+                item.token(first_row + kWarpRows < item.rows ? first_row + kWarpRows - 1 : item.rows - 1);
+            some_begin = item.seen_begin(s, first);
+            some_end = item.seen_end(s, last);
+            if (item.mask_begin >= 0) return;
+            all_begin = item.seen_begin(s, last);
+            all_end = item.seen_end(s, first);
+        }
+        ADZE_DEVICE bool none(int32_t key) const {
+            return key >= some_end || (key + kWarpKeys <= some_begin && key >= sink_end);
+        }
+        ADZE_DEVICE bool all(int32_t key) const {
+            return key + kWarpKeys <= all_end && (key >= all_begin || key + kWarpKeys <= sink_end);
+        }
     };
 
-    // The keys that any of a warp's rows sees, and what bounds those of all rows.
-    struct Limits {
-        int64_t low = 0, high = 0, begin, end;
+    // How a piece's logits become weights: exp2(((score * multiplier - shift) * scale) + exponent).
+    struct Softmax {
+        bool unified;
+        bool transforms;  // scores are made logits before, not by the multiplier
+        float factor;     // of scores, in all
 
-        ADZE_DEVICE Limits(const AttentionItem& item, int64_t warp_row)
-            : begin(item.work.kv_begin), end(least(item.work.kv_end, item.kv_len)) {
-            if (warp_row >= item.rows) return;
-            low = item.visible_begin(warp_row);
-            high = item.visible_end(least(warp_row + kWarpRows, item.rows) - 1);
+        ADZE_DEVICE float score_factor() const { return transforms ? 1.0f : factor; }
+        ADZE_DEVICE float multiplier() const { return unified ? score_factor() : 1.0f; }
+        ADZE_DEVICE float scale() const { return unified ? kLog2E : score_factor() * kLog2E; }
+        ADZE_DEVICE float exponent() const { return unified ? PhiBounds<T>::kExponent : kStableExponent; }
+        ADZE_DEVICE float unit() const {
+            return unified ? exp2_of(-PhiBounds<T>::kExponent) : exp2_of(-kStableExponent);
         }
+        ADZE_DEVICE static constexpr float exp2_of(float n) {
+            return n == -14.0f ? 0x1p-14f : n == -8.0f ? 0x1p-8f : 1.0f;
+        }
+    };
+
+    struct SharedParts {
+        SharedArena arena;
+        Table table = Table::take(arena);
+        Shared<float> units = arena.template take<float>(kRowCount), slopes = arena.template take<float>(kRowCount),
+                      phis = arena.template take<float>(kRowCount);                     // of rows
+        Shared<float> statistics = arena.template take<float>(kWarps * kWarpRows * 2);  // of each warp's rows
+        Shared<int32_t> fits = arena.template take<int32_t>(kWarps);
+        SharedStruct<AttentionItem> item = SharedStruct<AttentionItem>::take(arena);
+        SharedStruct<Softmax> softmax = SharedStruct<Softmax>::take(arena);
+        SharedStruct<KeyTiles<kTileKeys>> tiles = SharedStruct<KeyTiles<kTileKeys>>::take(arena);
+        SharedStruct<Limits> limits = SharedStruct<Limits>::take(arena, kWarps);
+        SharedArena before_ring = arena;
+        Shared<T> ring, queries;  // how many queries is known at run time: last
+
+        ADZE_DEVICE explicit SharedParts(int q_parts)
+            : ring(arena.template take<T>(kStages * (TileK::kElements + TileV::kElements), TileK::kAlignment)),
+              queries(arena.template take<T>(q_parts * TileQ::kElements, TileQ::kAlignment)) {}
+
+        ADZE_DEVICE TileK keys(int stage) const {
+            return {ring.slice(stage * (TileK::kElements + TileV::kElements), TileK::kElements)};
+        }
+        ADZE_DEVICE TileV values(int stage) const {
+            return {ring.slice(stage * (TileK::kElements + TileV::kElements) + TileK::kElements, TileV::kElements)};
+        }
+        ADZE_DEVICE TileQ query_part(int part) const {
+            return {queries.slice(part * TileQ::kElements, TileQ::kElements)};
+        }
+    };
+
+    // What a lane knows of its rows of a block of 16. The maximum is of scores before the factor; unified, of the lane's
+    // own.
+    struct Rows {
+        int32_t token[kSlots];
+        float maximum[kSlots], total[kSlots];
+        float value_unit[kSlots];  // f16 with scales by token: what the weights were divided by
+    };
+    struct State {
+        Rows rows[kRowBlocks];
+        C sums[kRowBlocks][kDimTiles];
     };
 
     ADZE_DEVICE static void run(const Params& p) {
-        if (!guard(static_cast<int64_t>(block_index().x) < num_work(p))) return;
-        const int64_t first_row = int64_t{block_index().z} * kRows, warp_row = first_row + warp_index() * kWarpRows;
-        const AttentionItem item(p);
-        if (first_row >= item.rows) return;
-        SharedArena arena;
-        const TileKv keys{arena.take<T>(TileKv::kElements, TileKv::kAlignment)};
-        const TileKv values{arena.take<T>(TileKv::kElements, TileKv::kAlignment)};
-        const Shared<T> queries = arena.take<T>(p.q_parts * TileQ::kElements, TileQ::kAlignment);
-        const Table table = Table::take(arena);
-        const Shared<float> units = arena.take<float>(kRows);
-
-        const int64_t low = item.visible_begin(first_row);
-        const int64_t high = item.visible_end(least(first_row + kRows, item.rows) - 1);
-        const int64_t first_tile = low / kTileKeys * kTileKeys, first_page = item.first_page;
-        typename Table::Cursor cursor(first_tile, p.shape.page_size);
-        if (first_tile < high) table.fill(p, 0, cursor, first_page, low, high);
-        load_queries(p, item, warp_row, queries, units);
-        sync_block();
-        Rows rows = start_rows(item, warp_row);
-        const Limits limits(item, warp_row);
-        if (first_tile < high) load_tile(p, p.k, p.shape.head_dim_qk, table.k_offset, 0, keys);
-        commit_copies();
-
-        C sums[kDimTiles];
-        int now = 0, next = kTileKeys;  // entries of this tile and of the next one
-        for (int64_t tile = first_tile; tile < high; tile += kTileKeys) {
-            const bool sees = limits.low < tile + kTileKeys && tile < limits.high;
-            wait_copies<0>();
-            sync_block();  // K is here, and nobody reads the last V
-            load_tile(p, p.v, p.shape.head_dim_v, table.v_offset, now, values);
-            commit_copies();
-            if (tile + kTileKeys < high) table.fill(p, next, cursor, first_page, low, high);
-            C scores[kKeyTiles];
-            if (sees) {
-                multiply_keys(p, queries, keys, scores);
-                mask_scores(p, tile, limits, table, now, units, rows, scores);
-                weigh(p, table, now, rows, scores);
+        const SharedParts shared(p.q_parts);
+        const Global<const int32_t> block_work(p.plan.block_work[p.height], p.blocks + 1);
+        for (int32_t work = block_work.load(block_index().x); work < block_work.load(block_index().x + 1); ++work) {
+            for (int row = 0; row < p.tile_rows; row += kRowCount) {
+                const AttentionItem item(p, work, row, kRowCount);
+                if (item.rows <= 0) break;
+                attend(p, item, shared);
+                sync_block();
             }
-            wait_copies<0>();
-            sync_block();  // V is here, and nobody reads K
-            if (tile + kTileKeys < high) load_tile(p, p.k, p.shape.head_dim_qk, table.k_offset, next, keys);
-            commit_copies();
-            if (sees) multiply_values(p, values, rows, scores, sums);
-            now = kTileKeys - now, next = kTileKeys - next;
         }
-        sync_block();
-        write(p, AttentionItem(p), warp_row, rows, sums);
+        allow_next_kernel();
     }
 
 private:
-    ADZE_DEVICE static int64_t num_work(const Params& p) {
-        if (p.prefill_done && p.plan.block_work[2] != nullptr)
-            return Global<const int32_t>(p.plan.block_work[2], p.blocks[2] + 1).load(0);
-        const int height = p.plan.block_work[2] != nullptr ? 2 : p.plan.block_work[1] != nullptr ? 1 : 0;
-        return Global<const int32_t>(p.plan.block_work[height], p.blocks[height] + 1).load(p.blocks[height]);
-    }
-
-    // Each warp brings its own rows, as p.q_parts numbers of T.
-    ADZE_DEVICE static void load_queries(const Params& p, const AttentionItem& item, int64_t warp_row,
-                                         const Shared<T>& queries, const Shared<float>& units) {
-        static_assert(kChunks <= kWarpSize);
-        constexpr int kRowsAtATime = kWarpSize / kChunks;
-        const int column = lane_index() % kChunks * kChunk;
-#pragma unroll 1
-        for (int i = lane_index() / kChunks; i < kWarpRows; i += kRowsAtATime) {
-            const int64_t row = warp_row + i;
-            const bool inside = row < item.rows && column < p.shape.head_dim_qk;
-            float x[kChunk];
-            load_row(p.q, item.first_token + item.token(row), item.q_head(row) * p.shape.head_dim_qk + column, inside,
-                     x);
-            const float unit = kHasUnits && p.q_parts > 1 ? normalise(x) : 1.0f;
-            const int shared_row = warp_index() * kWarpRows + i;
-            if (column == 0) units.store(shared_row, unit);
-            store_parts(x, p.q_parts, queries, shared_row, column);
+    // What the loop over keys does not need is in shared memory meanwhile: registers are for sums.
+    ADZE_DEVICE static void attend(const Params& p, const AttentionItem& item, const SharedParts& shared) {
+        load_queries(p, item, shared);
+        bool unified = p.unified && item.kv_end - item.kv_begin <= PhiBounds<T>::kMaxKeys;
+        if (thread_index() == 0) shared.item.store(item);
+        while (true) {
+            if (thread_index() == 0) shared.softmax.store(choose_softmax(p, unified));
+            sync_block();
+            State state;
+            pass(p, shared, state);
+            const Softmax softmax = shared.softmax.load();
+            publish(shared, softmax, state);
+            if (!softmax.unified || fits(p, shared, state)) return write(p, shared, softmax, state);
+            unified = false;
         }
     }
 
-    // Divides a row, spread over kChunks lanes, by a power of two that brings its largest number to 2^14 or above.
-    ADZE_DEVICE static float normalise(float (&x)[kChunk]) {
+    ADZE_DEVICE static Softmax choose_softmax(const Params& p, bool unified) {
+        const float factor = p.shape.softmax_scale * head_scale(p.k, p.shape, static_cast<int>(block_index().y));
+        // A negative factor turns the maximum round, and 0 * -inf is no logit.
+        const bool transforms = !(factor > 0.0f) || has_token_scales(p.k) || (kIsF16 && p.q_parts > 1) ||
+                                p.shape.logits_soft_cap > 0.0f || p.alibi_slopes.data != nullptr;
+        return {unified, transforms, factor};
+    }
+
+    // ---- queries ----
+
+    // All warps bring the rows, as p.q_parts numbers of T, and what belongs to a row.
+    ADZE_DEVICE static void load_queries(const Params& p, const AttentionItem& item, const SharedParts& shared) {
+        constexpr int kChunks = kDimQk / kChunk, kLanes = kChunks <= 8 ? 8 : kChunks <= 16 ? 16 : 32;
+        static_assert(kLanes <= kWarpSize);
+        constexpr int kRowsAtATime = kThreads / kLanes;
+        const int column = thread_index() % kLanes * kChunk;
+#pragma unroll 1
+        for (int row = thread_index() / kLanes; row < kRowCount; row += kRowsAtATime) {
+            const bool inside = row < item.rows && column < p.shape.head_dim_qk;
+            const int known = row < item.rows ? row : item.rows - 1;
+            const int q_head = item.q_head(known);
+            float x[kChunk];
+            load_row(p.q, item.first_token + item.token(known), int64_t{q_head} * p.shape.head_dim_qk + column, inside,
+                     x);
+            const float unit = kIsF16 && p.q_parts > 1 ? normalise(x, kLanes) : 1.0f;
+            if (column == 0) {
+                shared.units.store(row, unit);
+                if (p.alibi_slopes.data != nullptr)
+                    shared.slopes.store(row, Global<const float>(p.alibi_slopes).load(q_head));
+                if (p.phi.data != nullptr) shared.phis.store(row, Global<const float>(p.phi).load(q_head));
+            }
+            if (column < kDimQk) store_parts(x, p.q_parts, shared, row, column);
+        }
+    }
+
+    // Divides a row, spread over `lanes` lanes, by a power of two that brings its largest number to 2^14 or above.
+    ADZE_DEVICE static float normalise(float (&x)[kChunk], int lanes) {
         float largest = 0.0f;
 #pragma unroll
         for (int i = 0; i < kChunk; ++i) {
             const float size = float_from_bits(float_bits(x[i]) & 0x7fffffffu);
             if (size > largest) largest = size;
         }
-        largest = reduce(largest, Max(), kChunks);
+        largest = reduce(largest, Max(), lanes);
         const int exponent = static_cast<int>(float_bits(largest) >> 23);
         if (exponent == 255) return 1.0f;
         const int factor = exponent < 15 ? 253 : 268 - exponent;  // as a number's exponent bits
@@ -346,87 +324,249 @@ private:
         return float_from_bits(static_cast<uint32_t>(254 - factor) << 23);
     }
 
-    ADZE_DEVICE static void store_parts(const float (&x)[kChunk], int count, const Shared<T>& queries, int row,
+    ADZE_DEVICE static void store_parts(const float (&x)[kChunk], int count, const SharedParts& shared, int row,
                                         int column) {
+        if (count == 1) {
+            shared.query_part(0).store_chunk(row, column, from_floats<T, kChunk>(x));
+            return;
+        }
         float parts[3][kChunk];
 #pragma unroll
         for (int i = 0; i < kChunk; ++i) {
-            float part[3] = {x[i], 0.0f, 0.0f};
-            if (count > 1) split_parts<T>(x[i], part);
+            float part[3];
+            split_parts<T>(x[i], part);
 #pragma unroll
             for (int j = 0; j < 3; ++j) parts[j][i] = part[j];
         }
 #pragma unroll
         for (int j = 0; j < 3; ++j) {
-            if (j < count) {
-                const TileQ q{queries.slice(j * TileQ::kElements, TileQ::kElements)};
-                q.store_chunk(row, column, from_floats<T, kChunk>(parts[j]));
+            if (j < count) shared.query_part(j).store_chunk(row, column, from_floats<T, kChunk>(parts[j]));
+        }
+    }
+
+    // ---- tiles of keys ----
+
+    // A tile's vectors on their way to shared memory; zeros where no row sees them, so that nothing but numbers is
+    // multiplied. Where copies are not asynchronous the tile waits in registers for its place.
+    template <class Tile, int kDim>
+    struct TileLoader {
+        static constexpr int kChunks = kDim / kChunk, kCount = kTileKeys * kChunks;
+        static constexpr int kLoads = (kCount + kThreads - 1) / kThreads;
+        Vec<T, kChunk> waiting[kTarget.async_copy ? 1 : kLoads];
+
+        ADZE_DEVICE void load(const adze_kv_cache& cache, const AttentionShape& s, int head_dim,
+                              const Shared<int64_t>& offsets, int slot, const Tile& tile) {
+            const Global<const T> memory = cache_memory<T>(cache, s, head_dim);
+            const bool aligned = memory.aligned(16, cache.page_stride) && memory.aligned(16, cache.token_stride) &&
+                                 memory.aligned(16, cache.head_stride);
+            if (aligned) {
+#pragma unroll(kTarget.async_copy ? 4 : kLoads)
+                for (int i = 0; i < kLoads; ++i) {
+                    const int row = row_of(i), column = column_of(i);
+                    if (!takes_part(i, head_dim)) continue;
+                    const int64_t offset = offsets.load(slot * kTileKeys + row);
+                    const bool inside = guard(offset >= 0);
+                    const int64_t index = inside ? offset + column : 0;
+                    if constexpr (kTarget.async_copy) {
+                        copy_chunk_async(tile, row, column, memory, index, inside);
+                    } else {
+                        waiting[i] = {};
+                        if (inside) waiting[i] = memory.template load_vec<kChunk>(index);
+                    }
+                }
+                return;
+            }
+#pragma unroll(kTarget.async_copy ? 1 : kLoads)
+            for (int i = 0; i < kLoads; ++i) {
+                if (!takes_part(i, head_dim)) continue;
+                const int64_t offset = offsets.load(slot * kTileKeys + row_of(i));
+                Vec<T, kChunk> chunk{};
+#pragma unroll
+                for (int j = 0; j < kChunk; ++j) {
+                    if (guard(offset >= 0)) chunk[j] = memory.load(offset + column_of(i) + j);
+                }
+                if constexpr (kTarget.async_copy) {
+                    tile.store_chunk(row_of(i), column_of(i), chunk);
+                } else {
+                    waiting[i] = chunk;
+                }
             }
         }
+        ADZE_DEVICE void land(int head_dim, const Tile& tile) const {
+#pragma unroll
+            for (int i = 0; i < kLoads; ++i) {
+                if (takes_part(i, head_dim)) tile.store_chunk(row_of(i), column_of(i), waiting[i]);
+            }
+        }
+
+    private:
+        ADZE_DEVICE static int row_of(int i) {
+            return (thread_index() + i * kThreads) / kChunks;
+        }
+        ADZE_DEVICE static int column_of(int i) {
+            return (thread_index() + i * kThreads) % kChunks * kChunk;
+        }
+        ADZE_DEVICE static bool takes_part(int i, int head_dim) {
+            const bool exists = kCount % kThreads == 0 || thread_index() + i * kThreads < kCount;
+            return exists && column_of(i) < head_dim;
+        }
+    };
+
+    // The tiles that are under way.
+    struct Pipeline {
+        TileLoader<TileK, kDimQk> keys;
+        TileLoader<TileV, kDimV> values;
+
+        ADZE_DEVICE void load(const Params& p, const SharedParts& shared, int slot, int stage) {
+            keys.load(p.k, p.shape, p.shape.head_dim_qk, shared.table.k_offset, slot, shared.keys(stage));
+            values.load(p.v, p.shape, p.shape.head_dim_v, shared.table.v_offset, slot, shared.values(stage));
+        }
+        // When it returns the oldest tile is in its place, and all warps are done with the one before.
+        ADZE_DEVICE void wait(const Params& p, const SharedParts& shared) {
+            if constexpr (kTarget.async_copy) {
+                wait_copies<kStages - 2>();
+                sync_block();
+            } else {
+                sync_block();
+                keys.land(p.shape.head_dim_qk, shared.keys(0));
+                values.land(p.shape.head_dim_v, shared.values(0));
+                sync_block();
+            }
+        }
+    };
+
+    ADZE_DEVICE static constexpr int wrapped(int i, int count) {
+        return i >= count ? i - count : i;
+    }
+
+    // All keys of the piece, tile after tile.
+    ADZE_DEVICE static void pass(const Params& p, const SharedParts& shared, State& state) {
+        const AttentionItem item = shared.item.load();
+        const int first_row = kKeyWarps > 1 ? 0 : warp_index() * kWarpRows;
+        const int first_key = kKeyWarps > 1 ? warp_index() * kWarpKeys : 0;
+        start_rows(item, first_row, state);
+        const KeyTiles<kTileKeys> all(p.shape, item);
+        const int count = all.count;
+        if (thread_index() == 0) shared.tiles.store(all);
+        if (lane_index() == 0) shared.limits.store(Limits(p.shape, item, first_row), warp_index());
+        KeyPlace place[kAhead + 1];
+#pragma unroll
+        for (int i = 0; i <= kAhead; ++i) place[i] = find_key(p, all, i);
+#pragma unroll
+        for (int i = 0; i <= kAhead; ++i) shared.table.store(p, i, place[i]);
+        KeyPlace next = find_key(p, all, kAhead + 1);
+        sync_block();
+        Pipeline pipeline;
+#pragma unroll
+        for (int i = 0; i < kAhead; ++i) {
+            if (i < count) pipeline.load(p, shared, i, i % kStages);
+            commit_copies();
+        }
+        constexpr int kTableSlots = kAhead + 2;
+        int slot = 0, stage = 0;
+        for (int tile = 0; tile < count; ++tile) {
+            pipeline.wait(p, shared);
+            if (tile + kAhead < count)
+                pipeline.load(p, shared, wrapped(slot + kAhead, kTableSlots), wrapped(stage + kStages - 1, kStages));
+            commit_copies();
+            shared.table.store(p, wrapped(slot + kAhead + 1, kTableSlots), next);
+            const auto tiles = shared.tiles.load();
+            next = find_key(p, tiles, tile + kAhead + 2);
+            const int32_t key = tiles.position(tile) + first_key;
+            const Limits limits = shared.limits.load(warp_index());
+            if (!limits.none(key)) {
+                multiply(p, shared, limits.all(key), key, first_row, first_key, stage, slot * kTileKeys, state);
+            }
+            slot = wrapped(slot + 1, kTableSlots);
+            stage = wrapped(stage + 1, kStages);
+        }
+        wait_copies<0>();
+        sync_block();
     }
 
     // Rows beyond the item's are computed as its last one, and not written.
-    ADZE_DEVICE static Rows start_rows(const AttentionItem& item, int64_t warp_row) {
-        Rows rows;
+    ADZE_DEVICE static void start_rows(const AttentionItem& item, int first_row, State& state) {
 #pragma unroll
-        for (int s = 0; s < kSlots; ++s) {
-            rows.position[s] = item.past + item.token(least(warp_row + C::slot_row(s), item.rows - 1));
-            rows.maximum[s] = -infinity();
-            rows.total[s] = 0.0f;
-            rows.rescale[s] = 1.0f;
-            rows.value_unit[s] = kSmallestUnit;
-        }
-        return rows;
-    }
-
-    // The vectors of a tile's tokens; zeros where no row sees them, so that nothing but numbers is multiplied.
-    ADZE_DEVICE static void load_tile(const Params& p, const adze_kv_cache& cache, int head_dim,
-                                      const Shared<int64_t>& offsets, int first, const TileKv& tile) {
-        const Global<const T> memory = cache_memory<T>(cache, p.shape, head_dim);
-        const bool aligned = memory.aligned(16, cache.page_stride) && memory.aligned(16, cache.token_stride) &&
-                             memory.aligned(16, cache.head_stride);
-#pragma unroll 4
-        for (int i = thread_index(); i < kTileKeys * kChunks; i += kThreads) {
-            const int row = i / kChunks, column = i % kChunks * kChunk;
-            if (column >= head_dim) continue;
-            const int64_t offset = offsets.load(first + row);
-            const bool inside = guard(offset >= 0);
-            const int64_t index = inside ? offset + column : 0;
-            if (aligned) {
-                copy_chunk_async(tile, row, column, memory, index, inside);
-                continue;
-            }
-            Vec<T, kChunk> chunk{};
+        for (int r = 0; r < kRowBlocks; ++r) {
 #pragma unroll
-            for (int j = 0; j < kChunk; ++j) {
-                if (inside) chunk[j] = memory.load(index + j);
+            for (int s = 0; s < kSlots; ++s) {
+                const int row = first_row + r * M::kM + C::slot_row(s);
+                state.rows[r].token[s] = item.token(row < item.rows ? row : item.rows - 1);
+                state.rows[r].maximum[s] = -infinity();
+                state.rows[r].total[s] = 0.0f;
+                state.rows[r].value_unit[s] = kSmallestUnit;
             }
-            tile.store_chunk(row, column, chunk);
         }
     }
 
-    ADZE_DEVICE static void multiply_keys(const Params& p, const Shared<T>& queries, const TileKv& keys,
-                                          C (&scores)[kKeyTiles]) {
-        const int row = warp_index() * kWarpRows;
-        if (p.q_parts == 1) {
-            const TileQ q{queries.slice(0, TileQ::kElements)};
-            for (int step = 0; step * M::kK < p.shape.head_dim_qk; ++step) {
-                const auto a = load_a<M>(q, row, step * M::kK);
+    // ---- a tile ----
+
+    // A warp's rows and the keys from `key` on, which begin at `first_key` of the tile; `entry`: the tile's first in the
+    // table.
+    ADZE_DEVICE static void multiply(const Params& p, const SharedParts& shared, bool sees_all, int32_t key,
+                                     int first_row, int first_key, int stage, int entry, State& state) {
+        C scores[kRowBlocks][kKeyTiles];
+        multiply_keys(p, shared, shared.keys(stage), first_row, first_key, scores);
+        const Softmax softmax = shared.softmax.load();
+        bool sees[kRowBlocks][kSlots];
 #pragma unroll
-                for (int n = 0; n < kKeyTiles; ++n) mma<M>(scores[n], a, load_b<M>(keys, n * M::kN, step * M::kK));
-            }
-            return;
+        for (int r = 0; r < kRowBlocks; ++r) {
+            Rows& rows = state.rows[r];
+            const int block_row = first_row + r * M::kM;
+            if (softmax.transforms) make_logits(p, shared, softmax, key, block_row, entry + first_key, rows, scores[r]);
+#pragma unroll
+            for (int s = 0; s < kSlots; ++s) sees[r][s] = true;
+            if (!sees_all) hide_keys(p, shared.item.load(), key, rows, scores[r], sees[r]);
+            if (!softmax.unified) raise_maximum(softmax, scores[r], rows, state.sums[r]);
+            weigh(softmax, shared, block_row, scores[r], rows);
+            if (has_token_scales(p.v)) apply_value_scales(shared, entry + first_key, scores[r], rows, state.sums[r]);
         }
-        C rest[kKeyTiles];  // of q's other parts
+        multiply_values(p, shared.values(stage), first_key, sees_all, sees, scores, state.sums);
+    }
+
+    template <class Panel, class Tile>
+    ADZE_DEVICE static Panel panel_of(const Tile& tile, int column) {
+        return {tile.data.slice(column * Tile::kRows, Panel::kElements)};
+    }
+
+    ADZE_DEVICE static void multiply_keys(const Params& p, const SharedParts& shared, const TileK& keys, int first_row,
+                                          int first_key, C (&scores)[kRowBlocks][kKeyTiles]) {
+        // Panel after panel: unrolled over all of them, each place in the queries would have an address of its own.
+#pragma unroll 1
+        for (int column = 0; column < p.shape.head_dim_qk; column += kPanel) {
+            const PanelQ q = panel_of<PanelQ>(shared.query_part(0), column);
+            const PanelK k = panel_of<PanelK>(keys, column);
+#pragma unroll
+            for (int step = 0; step < kPanel; step += M::kK) {
+                if (column + step >= p.shape.head_dim_qk) continue;
+                typename M::A a[kRowBlocks];
+#pragma unroll
+                for (int r = 0; r < kRowBlocks; ++r) a[r] = load_a<M>(q, first_row + r * M::kM, step);
+#pragma unroll
+                for (int n = 0; n < kKeyTiles; ++n) {
+                    const auto b = load_b<M>(k, first_key + n * M::kN, step);
+#pragma unroll
+                    for (int r = 0; r < kRowBlocks; ++r) mma<M>(scores[r][n], a[r], b);
+                }
+            }
+        }
+        if constexpr (kHasParts) {
+            if (p.q_parts > 1) add_parts(p, shared, keys, first_row, first_key, scores[0]);
+        }
+    }
+
+    // Of q's other parts.
+    ADZE_DEVICE static void add_parts(const Params& p, const SharedParts& shared, const TileK& keys, int first_row,
+                                      int first_key, C (&scores)[kKeyTiles]) {
+        C rest[kKeyTiles];
+#pragma unroll 1
         for (int step = 0; step * M::kK < p.shape.head_dim_qk; ++step) {
-            const auto a = load_a<M>(TileQ{queries.slice(0, TileQ::kElements)}, row, step * M::kK);
-#pragma unroll
-            for (int n = 0; n < kKeyTiles; ++n) mma<M>(scores[n], a, load_b<M>(keys, n * M::kN, step * M::kK));
+#pragma unroll 1
             for (int part = 1; part < p.q_parts; ++part) {
-                const TileQ q{queries.slice(part * TileQ::kElements, TileQ::kElements)};
-                const auto b = load_a<M>(q, row, step * M::kK);
+                const auto a = load_a<M>(shared.query_part(part), first_row, step * M::kK);
 #pragma unroll
-                for (int n = 0; n < kKeyTiles; ++n) mma<M>(rest[n], b, load_b<M>(keys, n * M::kN, step * M::kK));
+                for (int n = 0; n < kKeyTiles; ++n)
+                    mma<M>(rest[n], a, load_b<M>(keys, first_key + n * M::kN, step * M::kK));
             }
         }
 #pragma unroll
@@ -440,152 +580,241 @@ private:
         if (is_finite(sum)) sum += rest;
     }
 
-    // Sums of products to logits; -inf where a row does not see the key.
-    ADZE_DEVICE static void mask_scores(const Params& p, int64_t tile, const Limits& limits, const Table& table,
-                                        int first, const Shared<float>& units, Rows& rows, C (&scores)[kKeyTiles]) {
-        int begin[kSlots], end[kSlots];  // keys of the tile
-        float unit[kSlots];
+    // Sums of products to logits, where that is more than a positive factor.
+    ADZE_DEVICE static void make_logits(const Params& p, const SharedParts& shared, const Softmax& softmax, int32_t key,
+                                        int block_row, int entry, const Rows& rows, C (&scores)[kKeyTiles]) {
+        const bool token_scales = has_token_scales(p.k);
+        const int32_t past = shared.item.load().past;
+        const float cap = p.shape.logits_soft_cap, per_cap = divide(1.0f, cap);
+#pragma unroll
+        for (int n = 0; n < kKeyTiles; ++n) {
+#pragma unroll
+            for (int i = 0; i < C::kCount; ++i) {
+                const int at = n * M::kN + C::column(i), s = C::slot(i), row = block_row + C::slot_row(s);
+                float& score = scores[n].value[i];
+                if constexpr (kIsF16) score *= shared.units.load(row);
+                if (token_scales) score *= shared.table.k_scale.load(entry + at);
+                score *= softmax.factor;
+                if (cap > 0.0f) score = cap * tanh_of(score * per_cap);
+                if (p.alibi_slopes.data != nullptr)
+                    score += shared.slopes.load(row) * static_cast<float>(key + at - past - rows.token[s]);
+            }
+        }
+    }
+
+    // -inf where a row does not see the key; whether it sees any.
+    ADZE_DEVICE static void hide_keys(const Params& p, const AttentionItem& item, int32_t key, const Rows& rows,
+                                      C (&scores)[kKeyTiles], bool (&sees)[kSlots]) {
+        KeyBits seen[kSlots];
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) {
-            const int64_t position = rows.position[s];
-            const int64_t seen_from =
-                p.shape.window == 0 ? limits.begin : most(limits.begin, position - p.shape.window + 1);
-            const int64_t seen_to = p.shape.causal ? least(limits.end, position + 1) : limits.end;
-            begin[s] = static_cast<int>(least(most(seen_from - tile, 0), kTileKeys));
-            end[s] = static_cast<int>(most(least(seen_to - tile, kTileKeys), 0));
-            rows.sees[s] = begin[s] < end[s];
-            if constexpr (kHasUnits) unit[s] = units.load(warp_index() * kWarpRows + C::slot_row(s));
+            seen[s] = seen_keys(p, item, key, rows.token[s]);
+            sees[s] = seen[s] != 0;
         }
 #pragma unroll
         for (int n = 0; n < kKeyTiles; ++n) {
 #pragma unroll
             for (int i = 0; i < C::kCount; ++i) {
-                const int key = n * M::kN + C::column(i), s = C::slot(i);
-                float& score = scores[n].value[i];
-                if constexpr (kHasUnits) score *= unit[s];
-                if (p.k.scales != nullptr) score *= table.k_scale.load(first + key);
-                score *= p.shape.softmax_scale;
-                if (key < begin[s] || key >= end[s]) score = -infinity();
+                const int at = n * M::kN + C::column(i);
+                if ((seen[C::slot(i)] >> at & 1) == 0) scores[n].value[i] = -infinity();
             }
         }
     }
 
-    // Logits to weights, exp(logit - maximum) times the value's scale; the rows' maxima and totals follow.
-    ADZE_DEVICE static void weigh(const Params& p, const Table& table, int first, Rows& rows, C (&scores)[kKeyTiles]) {
-        float shift[kSlots], tile_total[kSlots];
+    // Bit i: whether the query sees key + i.
+    ADZE_DEVICE static KeyBits seen_keys(const Params& p, const AttentionItem& item, int32_t key, int32_t token) {
+        const KeyBits hidden = below(item.seen_begin(p.shape, token) - key) & ~below(item.sink_end(p.shape) - key);
+        KeyBits seen = below(item.seen_end(p.shape, token) - key) & ~hidden;
+        if (item.mask_begin >= 0 && seen != 0) seen &= mask_bits(p, item, key, token);
+        return seen;
+    }
+    ADZE_DEVICE static KeyBits below(int32_t count) {
+        constexpr KeyBits kAll = ~KeyBits{0} >> (sizeof(KeyBits) * 8 - kWarpKeys);
+        return count <= 0 ? 0 : count >= kWarpKeys ? kAll : (KeyBits{1} << count) - 1;
+    }
+    ADZE_DEVICE static KeyBits mask_bits(const Params& p, const AttentionItem& item, int32_t key, int32_t token) {
+        const Global<const int32_t> words(p.mask);
+        const int64_t row_words = (int64_t{item.kv_len} + 31) / 32, word = key / 32;
+        const int64_t index = item.mask_begin + token * row_words + word;
+        KeyBits bits = static_cast<uint32_t>(words.load(index)) >> (key % 32);
+        if constexpr (kWarpKeys == 64) {
+            if (word + 1 < row_words) bits |= static_cast<KeyBits>(static_cast<uint32_t>(words.load(index + 1))) << 32;
+        }
+        return bits;
+    }
+
+    // The maximum so far; where it grew, what was summed is brought down to it.
+    ADZE_DEVICE static void raise_maximum(const Softmax& softmax, const C (&scores)[kKeyTiles], Rows& rows,
+                                          C (&sums)[kDimTiles]) {
+        float largest[kSlots];
+        bool grew = false;
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) {
-            float largest = -infinity();  // no NaN: a comparison with it is false
-#pragma unroll
-            for (int n = 0; n < kKeyTiles; ++n) {
-#pragma unroll
-                for (int i = 0; i < C::kCount; ++i) {
-                    if (C::slot(i) == s && scores[n].value[i] > largest) largest = scores[n].value[i];
-                }
-            }
-            largest = Max()(C::reduce_row(largest, Max()), rows.maximum[s]);
-            // No finite logit yet: exp(-inf - -inf) would be NaN, exp(-inf - 0) is the 0 that is meant.
-            shift[s] = largest == -infinity() ? 0.0f : largest;
-            rows.rescale[s] = exp_of(rows.maximum[s] - shift[s]);
-            rows.maximum[s] = largest;
-            tile_total[s] = 0.0f;
+            largest[s] = largest_of(s, scores, rows.maximum[s]);
+            grew = grew || largest[s] > rows.maximum[s];
         }
+        if (ballot(grew) == 0) return;
+        float rescale[kSlots];
+#pragma unroll
+        for (int s = 0; s < kSlots; ++s) {
+            largest[s] = C::reduce_row(largest[s], Max());
+            rescale[s] = exp2_approx((rows.maximum[s] - shift_of(largest[s])) * softmax.scale());
+            rows.maximum[s] = largest[s];
+            rows.total[s] *= rescale[s];
+        }
+        rescale_sums(rescale, sums);
+    }
+
+    ADZE_DEVICE static void rescale_sums(const float (&factor)[kSlots], C (&sums)[kDimTiles]) {
+#pragma unroll
+        for (int n = 0; n < kDimTiles; ++n) {
+#pragma unroll
+            for (int i = 0; i < C::kCount; ++i) sums[n].value[i] *= factor[C::slot(i)];
+        }
+    }
+
+    // No NaN: a comparison with it is false.
+    ADZE_DEVICE static float largest_of(int slot, const C (&scores)[kKeyTiles], float largest) {
+#pragma unroll
+        for (int n = 0; n < kKeyTiles; ++n) {
+#pragma unroll
+            for (int i = 0; i < C::kCount; ++i) {
+                if (C::slot(i) == slot && scores[n].value[i] > largest) largest = scores[n].value[i];
+            }
+        }
+        return largest;
+    }
+
+    // No finite score yet: exp(-inf - -inf) would be NaN, exp(-inf - 0) is the 0 that is meant.
+    ADZE_DEVICE static float shift_of(float maximum) {
+        return maximum == -infinity() ? 0.0f : maximum;
+    }
+
+    // Scores to weights; the rows' totals follow. The difference comes first, so that the largest weight is exactly 1.
+    ADZE_DEVICE static void weigh(const Softmax& softmax, const SharedParts& shared, int block_row,
+                                  C (&scores)[kKeyTiles], Rows& rows) {
+        float shift[kSlots], total[kSlots];
+#pragma unroll
+        for (int s = 0; s < kSlots; ++s) {
+            shift[s] = shift_of(rows.maximum[s]);
+            if (softmax.unified) {
+                shift[s] = shared.phis.load(block_row + C::slot_row(s));
+                rows.maximum[s] = largest_of(s, scores, rows.maximum[s]);
+            }
+            total[s] = 0.0f;
+        }
+        const float multiplier = softmax.multiplier(), scale = softmax.scale(), exponent = softmax.exponent();
 #pragma unroll
         for (int n = 0; n < kKeyTiles; ++n) {
 #pragma unroll
             for (int i = 0; i < C::kCount; ++i) {
                 const int s = C::slot(i);
-                const float weight = exp_of(scores[n].value[i] - shift[s]);
-                tile_total[s] += weight;
-                scores[n].value[i] = weight * kWeightUnit;
+                const float difference = fma(scores[n].value[i], multiplier, -shift[s]);
+                const float weight = exp2_approx(kIsF16 ? fma(difference, scale, exponent) : difference * scale);
+                total[s] += weight;
+                scores[n].value[i] = weight;
             }
         }
 #pragma unroll
-        for (int s = 0; s < kSlots; ++s) rows.total[s] = fma(rows.total[s], rows.rescale[s], tile_total[s]);
-        if (has_token_scales(p.v)) apply_value_scales(table, first, rows, scores);
+        for (int s = 0; s < kSlots; ++s) rows.total[s] += total[s];
     }
 
-    ADZE_DEVICE static bool has_token_scales(const adze_kv_cache& v) {
-        return v.scales != nullptr && (v.scale_page_stride != 0 || v.scale_token_stride != 0);
-    }
-
-    ADZE_DEVICE static void apply_value_scales(const Table& table, int first, Rows& rows, C (&scores)[kKeyTiles]) {
+    ADZE_DEVICE static void apply_value_scales(const SharedParts& shared, int entry, C (&weights)[kKeyTiles],
+                                               Rows& rows, C (&sums)[kDimTiles]) {
 #pragma unroll
         for (int n = 0; n < kKeyTiles; ++n) {
 #pragma unroll
             for (int i = 0; i < C::kCount; ++i) {
                 // A key that is not seen has no weight, whatever its scale.
-                if (scores[n].value[i] != 0.0f)
-                    scores[n].value[i] *= table.v_scale.load(first + n * M::kN + C::column(i));
+                if (weights[n].value[i] != 0.0f)
+                    weights[n].value[i] *= shared.table.v_scale.load(entry + n * M::kN + C::column(i));
             }
         }
-        if constexpr (std::is_same_v<T, f16>) {
-#pragma unroll
-            for (int s = 0; s < kSlots; ++s) rescale_weights(s, rows, scores);
-        }
+        if constexpr (kHasUnits) rescale_weights(weights, rows, sums);
     }
 
     // f16: brings a row's largest weight so far to at most 2^14, by a power of two that only grows.
-    ADZE_DEVICE static void rescale_weights(int s, Rows& rows, C (&scores)[kKeyTiles]) {
-        float largest = 0.0f;
+    ADZE_DEVICE static void rescale_weights(C (&weights)[kKeyTiles], Rows& rows, C (&sums)[kDimTiles]) {
+        float rescale[kSlots], factor[kSlots];
 #pragma unroll
-        for (int n = 0; n < kKeyTiles; ++n) {
+        for (int s = 0; s < kSlots; ++s) {
+            float largest = 0.0f;
 #pragma unroll
-            for (int i = 0; i < C::kCount; ++i) {
-                const float size = float_from_bits(float_bits(scores[n].value[i]) & 0x7fffffffu);
-                if (C::slot(i) == s && size > largest) largest = size;
+            for (int n = 0; n < kKeyTiles; ++n) {
+#pragma unroll
+                for (int i = 0; i < C::kCount; ++i) {
+                    const float size = float_from_bits(float_bits(weights[n].value[i]) & 0x7fffffffu);
+                    if (C::slot(i) == s && size > largest) largest = size;
+                }
             }
+            largest = C::reduce_row(largest, Max());
+            const uint32_t exponent = float_bits(largest) >> 23;
+            float unit = float_from_bits((exponent < 15 ? 1 : exponent - 13) << 23);
+            if (exponent == 255 || unit < rows.value_unit[s]) unit = rows.value_unit[s];
+            rescale[s] = divide(rows.value_unit[s], unit);
+            factor[s] = divide(1.0f, unit);
+            rows.value_unit[s] = unit;
         }
-        largest = C::reduce_row(largest, Max());
-        const uint32_t exponent = float_bits(largest) >> 23;
-        float unit = float_from_bits((exponent < 15 ? 1 : exponent - 13) << 23);
-        if (exponent == 255 || unit < rows.value_unit[s]) unit = rows.value_unit[s];
-        rows.rescale[s] *= divide(rows.value_unit[s], unit);
-        rows.value_unit[s] = unit;
-        const float factor = divide(1.0f, unit);
+        rescale_sums(rescale, sums);
 #pragma unroll
         for (int n = 0; n < kKeyTiles; ++n) {
 #pragma unroll
-            for (int i = 0; i < C::kCount; ++i) {
-                if (C::slot(i) == s) scores[n].value[i] *= factor;
-            }
+            for (int i = 0; i < C::kCount; ++i) weights[n].value[i] *= factor[C::slot(i)];
         }
     }
 
-    // sums = sums * rescale + weights * values; of rows that see none of the keys, 0 * NaN would be NaN.
-    ADZE_DEVICE static void multiply_values(const Params& p, const TileKv& values, const Rows& rows,
-                                            C (&weights)[kKeyTiles], C (&sums)[kDimTiles]) {
-        typename M::A part[3][kKeySteps];
+    // sums += weights * values; but for rows that see none of the keys, where 0 * NaN would be NaN.
+    ADZE_DEVICE static void multiply_values(const Params& p, const TileV& values, int first_key, bool sees_all,
+                                            const bool (&sees)[kRowBlocks][kSlots], C (&weights)[kRowBlocks][kKeyTiles],
+                                            C (&sums)[kRowBlocks][kDimTiles]) {
+        typename M::A part[kRowBlocks][kKeySteps];
 #pragma unroll
-        for (int j = 0; j < 3; ++j) {
-            if (j == 2 && p.p_parts < 3) break;
+        for (int r = 0; r < kRowBlocks; ++r) take_part(weights[r], part[r]);
+        const bool has_rest = kHasParts && p.p_parts > 1;
+        typename M::A rest[2][kKeySteps];
+        if (has_rest) {
 #pragma unroll
-            for (int k = 0; k < kKeySteps; ++k) part[j][k] = as_operand<M>(&weights[k * (M::kK / M::kN)]);
-            subtract_rounded(weights);
+            for (int j = 0; j < 2; ++j) {
+                subtract_rounded(weights[0]);
+                take_part(weights[0], rest[j]);
+            }
         }
 #pragma unroll
         for (int n = 0; n < kDimTiles; ++n) {
             if (n * M::kN >= p.shape.head_dim_v) continue;
-            C sum, rest;
             typename M::B b[kKeySteps];
 #pragma unroll
-            for (int k = 0; k < kKeySteps; ++k) b[k] = load_b_rows<M>(values, k * M::kK, n * M::kN);
+            for (int k = 0; k < kKeySteps; ++k) b[k] = load_b_rows<M>(values, first_key + k * M::kK, n * M::kN);
 #pragma unroll
-            for (int k = 0; k < kKeySteps; ++k) {
-                mma<M>(sum, part[0][k], b[k]);
-                mma<M>(rest, part[1][k], b[k]);
-            }
-            if (p.p_parts > 2) {
+            for (int r = 0; r < kRowBlocks; ++r) {
+                C sum = sums[r][n];
 #pragma unroll
-                for (int k = 0; k < kKeySteps; ++k) mma<M>(rest, part[2][k], b[k]);
-            }
+                for (int k = 0; k < kKeySteps; ++k) mma<M>(sum, part[r][k], b[k]);
+                if (has_rest) add_products(rest, p.p_parts, b, sum);
 #pragma unroll
-            for (int i = 0; i < C::kCount; ++i) {
-                add_rest(sum.value[i], rest.value[i]);
-                const int s = C::slot(i);
-                if (rows.sees[s]) sums[n].value[i] = fma(sums[n].value[i], rows.rescale[s], sum.value[i]);
+                for (int i = 0; i < C::kCount; ++i) {
+                    if (sees_all || sees[r][C::slot(i)]) sums[r][n].value[i] = sum.value[i];
+                }
             }
         }
+    }
+
+    ADZE_DEVICE static void take_part(const C (&weights)[kKeyTiles], typename M::A (&part)[kKeySteps]) {
+#pragma unroll
+        for (int k = 0; k < kKeySteps; ++k) part[k] = as_operand<M>(&weights[k * (M::kK / M::kN)]);
+    }
+
+    ADZE_DEVICE static void add_products(const typename M::A (&parts)[2][kKeySteps], int count,
+                                         const typename M::B (&b)[kKeySteps], C& sum) {
+        C rest;
+#pragma unroll
+        for (int k = 0; k < kKeySteps; ++k) mma<M>(rest, parts[0][k], b[k]);
+        if (count > 2) {
+#pragma unroll
+            for (int k = 0; k < kKeySteps; ++k) mma<M>(rest, parts[1][k], b[k]);
+        }
+#pragma unroll
+        for (int i = 0; i < C::kCount; ++i) add_rest(sum.value[i], rest.value[i]);
     }
 
     // What as_operand left out.
@@ -603,148 +832,157 @@ private:
         }
     }
 
-    // Results, or partial results, by way of shared memory, where the tiles were: a warp's rows in blocks of 64 columns.
-    ADZE_DEVICE static void write(const Params& p, const AttentionItem& item, int64_t warp_row, Rows& rows,
-                                  C (&sums)[kDimTiles]) {
-        if (warp_row >= item.rows) return;
-        const bool partial = item.work.partial >= 0;
-        finish_rows(p, item, partial, rows, sums);
-        SharedArena again;
-        const Shared<float> all = again.take<float>(kWarps * TileO::kElements);
-        const TileO tile{all.slice(warp_index() * TileO::kElements, TileO::kElements)};
-        constexpr int kTilesAtATime = TileO::kColumns / M::kN;
-#pragma unroll
-        for (int n = 0; n < kDimTiles; n += kTilesAtATime) {
-            if (n * M::kN >= p.shape.head_dim_v) continue;
-            sync_warp();
-#pragma unroll
-            for (int i = 0; i < kTilesAtATime; ++i) store_c<M>(tile, 0, i * M::kN, sums[n + i]);
-            sync_warp();
-            write_columns(p, item, warp_row, n * M::kN, partial, tile);
-        }
-        write_statistics(p, item, warp_row, partial, rows);
-    }
+    // ---- the piece's end ----
 
-    // Sums over lanes; sums to results.
-    ADZE_DEVICE static void finish_rows(const Params& p, const AttentionItem& item, bool partial, Rows& rows,
-                                        C (&sums)[kDimTiles]) {
-        float scale = 1.0f;
-        if (p.v.scales != nullptr && !has_token_scales(p.v)) {
-            const int64_t count = (p.shape.num_kv_heads - 1) * p.v.scale_head_stride + 1;
-            scale = Global<const float>(p.v.scales, count).load(item.head * p.v.scale_head_stride);
-        }
-        float unit[kSlots], divisor[kSlots];
+    // Each warp's maxima, of logits, and totals.
+    ADZE_DEVICE static void publish(const SharedParts& shared, const Softmax& softmax, State& state) {
 #pragma unroll
-        for (int s = 0; s < kSlots; ++s) {
-            rows.total[s] = C::reduce_row(rows.total[s], Add());
-            divisor[s] = partial || rows.total[s] == 0.0f ? 1.0f : rows.total[s];
-            unit[s] = 1.0f / kWeightUnit;
-            if (std::is_same_v<T, f16> && has_token_scales(p.v)) unit[s] *= rows.value_unit[s];
-        }
+        for (int r = 0; r < kRowBlocks; ++r) {
+            Rows& rows = state.rows[r];
 #pragma unroll
-        for (int n = 0; n < kDimTiles; ++n) {
+            for (int s = 0; s < kSlots; ++s) {
+                rows.total[s] = C::reduce_row(rows.total[s], Add()) * softmax.unit();
+                if (softmax.unified) rows.maximum[s] = C::reduce_row(rows.maximum[s], Max());
+            }
 #pragma unroll
             for (int i = 0; i < C::kCount; ++i) {
-                const int s = C::slot(i);
-                sums[n].value[i] = divide(sums[n].value[i] * unit[s] * scale, divisor[s]);
+                if (C::column(i) != 0) continue;
+                const int row = warp_index() * kWarpRows + r * M::kM + C::row(i), s = C::slot(i);
+                shared.statistics.template store_vec<2>(row * 2,
+                                                        {rows.maximum[s] * softmax.score_factor(), rows.total[s]});
             }
         }
+        sync_block();
     }
 
-    ADZE_DEVICE static void write_columns(const Params& p, const AttentionItem& item, int64_t warp_row, int column,
-                                          bool partial, const TileO& tile) {
-        constexpr int kStep = 4, kSteps = TileO::kColumns / kStep;
-#pragma unroll 1
-        for (int i = lane_index(); i < kWarpRows * kSteps; i += kWarpSize) {
-            const int64_t row = warp_row + i / kSteps;
-            const int at = column + i % kSteps * kStep;
-            if (!guard(row < item.rows && at < p.shape.head_dim_v)) continue;
-            const Vec<float, kStep> x = tile.data.template load_vec<kStep>(TileO::index(i / kSteps, at - column));
-            if (partial) {
-                const Global<float> out(p.workspace, p.partials.floats());
-                const int64_t index = p.partials.sums(item.head, item.work.partial + row) + at;
-                out.template store_vec<2>(index, {x[0], x[1]});
-                out.template store_vec<2>(index + 2, {x[2], x[3]});
-            } else {
-                const float result[kStep] = {x[0], x[1], x[2], x[3]};
-                store_row(p.o, item.first_token + item.token(row), item.q_head(row) * p.shape.head_dim_v + at, result);
-            }
-        }
-    }
-
-    ADZE_DEVICE static void write_statistics(const Params& p, const AttentionItem& item, int64_t warp_row, bool partial,
-                                             const Rows& rows) {
+    // Whether phi did for all rows of the block; if so it becomes their maximum.
+    ADZE_DEVICE static bool fits(const Params& p, const SharedParts& shared, const State& state) {
+        const int rows = shared.item.load().rows;
+        bool good = true;
 #pragma unroll
-        for (int i = 0; i < C::kCount; ++i) {
-            const int64_t row = warp_row + C::row(i);
-            if (C::column(i) != 0 || !guard(row < item.rows)) continue;
-            const float maximum = rows.maximum[C::slot(i)], total = rows.total[C::slot(i)];
-            if (partial) {
-                const Global<float> out(p.workspace, p.partials.floats());
-                out.template store_vec<2>(p.partials.statistics(item.head, item.work.partial + row), {maximum, total});
+        for (int r = 0; r < kRowBlocks; ++r) {
+#pragma unroll
+            for (int n = 0; n < kDimTiles; ++n) {
+#pragma unroll
+                for (int i = 0; i < C::kCount; ++i) good = good && is_finite(state.sums[r][n].value[i]);
+            }
+        }
+        for (int row = thread_index(); row < rows; row += kThreads) {
+            float largest = -infinity();
+#pragma unroll
+            for (int k = 0; k < kKeyWarps; ++k)
+                largest = Max()(largest, shared.statistics.load((k * kWarpRows + row) * 2));
+            const float phi = shared.phis.load(row);
+            if (largest > phi + p.phi_above || (largest < phi - p.phi_below && largest != -infinity())) good = false;
+        }
+        const bool of_warp = ballot(!good) == 0;
+        if (lane_index() == 0) shared.fits.store(warp_index(), of_warp ? 1 : 0);
+        sync_block();
+        bool of_all = true;
+#pragma unroll
+        for (int w = 0; w < kWarps; ++w) of_all = of_all && shared.fits.load(w) != 0;
+        return of_all;
+    }
+
+    // Results, or partial results, by way of shared memory, where the tiles were: 16 rows of each warp at a time, in
+    // blocks of 64 columns. Warps that shared the rows are merged on the way.
+    ADZE_DEVICE static void write(const Params& p, const SharedParts& shared, const Softmax& softmax, State& state) {
+        const AttentionItem item = shared.item.load();
+        SharedArena arena = shared.before_ring;
+        const Shared<float> all = arena.template take<float>(kWarps * TileO::kElements, TileK::kAlignment);
+        const TileO tile{all.slice(warp_index() * TileO::kElements, TileO::kElements)};
+        const float scale = softmax.unit() * (has_token_scales(p.v) ? 1.0f : head_scale(p.v, p.shape, item.head));
+        constexpr int kTilesAtATime = TileO::kColumns / M::kN;
+        const int first_row = kKeyWarps > 1 ? 0 : warp_index() * kWarpRows;
+#pragma unroll
+        for (int r = 0; r < kRowBlocks; ++r) {
+            float unit[kSlots];
+#pragma unroll
+            for (int s = 0; s < kSlots; ++s)
+                unit[s] = kHasUnits && has_token_scales(p.v) ? scale * state.rows[r].value_unit[s] : scale;
+            rescale_sums(unit, state.sums[r]);
+#pragma unroll
+            for (int n = 0; n < kDimTiles; n += kTilesAtATime) {
+                if (n * M::kN >= p.shape.head_dim_v) continue;
+                sync_sharing();
+#pragma unroll
+                for (int i = 0; i < kTilesAtATime; ++i) store_c<M>(tile, 0, i * M::kN, state.sums[r][n + i]);
+                sync_sharing();
+                write_columns(p, item, shared, softmax, first_row + r * M::kM, n * M::kN,
+                              kKeyWarps > 1 ? all : tile.data);
+            }
+        }
+    }
+
+    // The warps that have the same rows.
+    ADZE_DEVICE static void sync_sharing() {
+        if constexpr (kKeyWarps > 1) {
+            sync_block();
+        } else {
+            sync_warp();
+        }
+    }
+
+    ADZE_DEVICE static void write_columns(const Params& p, const AttentionItem& item, const SharedParts& shared,
+                                          const Softmax& softmax, int first_row, int column,
+                                          const Shared<float>& tiles) {
+        constexpr int kStep = 4, kSteps = TileO::kColumns / kStep;
+        constexpr int kSharing = kKeyWarps * kWarpSize;
+#pragma unroll 1
+        for (int i = thread_index() % kSharing; i < M::kM * kSteps; i += kSharing) {
+            const int row = first_row + i / kSteps, at = column + i % kSteps * kStep;
+            if (!guard(row < item.rows && at < p.shape.head_dim_v)) continue;
+            RowStatistics of_warp[kKeyWarps], all{-infinity(), 0.0f};
+#pragma unroll
+            for (int k = 0; k < kKeyWarps; ++k) {
+                of_warp[k] = statistics_of(shared, softmax, k, row);
+                if (of_warp[k].total != 0.0f) all.maximum = Max()(all.maximum, of_warp[k].maximum);
+            }
+            float x[kStep] = {};
+#pragma unroll
+            for (int k = 0; k < kKeyWarps; ++k) {
+                if (of_warp[k].total == 0.0f) continue;
+                const float weight = of_warp[k].weight(all.maximum);
+                all.total = fma(weight, of_warp[k].total, all.total);
+                const auto part =
+                    tiles.template load_vec<kStep>(k * TileO::kElements + TileO::index(i / kSteps, at - column));
+#pragma unroll
+                for (int j = 0; j < kStep; ++j) x[j] = fma(weight, part[j], x[j]);
+            }
+            if (item.partial >= 0) {
+                write_partial(p, item, row, at, all, x);
             } else {
-                write_lse(p, item.first_token + item.token(row), item.q_head(row), maximum, total);
+                write_result(p, item, row, at, all, x);
             }
         }
     }
 
-public:
-    ADZE_DEVICE static void write_lse(const Params& p, int64_t row, int64_t q_head, float maximum, float total) {
-        if (p.lse.data == nullptr) return;
-        const float lse = total == 0.0f ? -infinity() : maximum + log2_approx(total) * kLn2;
-        Global<float>(p.lse).store(row * p.lse.row_stride + q_head, lse);
-    }
-};
-
-// Partials (sum_i, m_i, l_i) to one row: with m = max m_i, sum = sum_i exp(m_i - m) sum_i, l likewise. A warp owns a row.
-struct MergeAttention {
-    static constexpr const char* kName = "merge_attention";
-    static constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;
-    using Params = AttentionKernelParams;
-    static constexpr bool runs_on(Arch) { return true; }
-
-    ADZE_DEVICE static void run(const Params& p) {
-        const auto counts = load_struct(p.plan.counts, 1, 0);
-        if (!guard(static_cast<int64_t>(block_index().x) < counts.num_merges)) return;
-        const AttentionMerge m = load_struct(p.plan.merges, counts.num_merges, block_index().x);
-        const int64_t row = m.row_begin + int64_t{block_index().z} * kWarps + warp_index();
-        if (!guard(row < m.row_end)) return;
-        const int head = static_cast<int>(block_index().y), d = p.shape.head_dim_v, group = p.shape.group();
-        const Global<const float> partials(p.workspace, p.partials.floats());
-        const int64_t first = m.partial + row - m.row_begin, step = m.row_end - m.row_begin;
-
-        float maximum = -infinity(), total = 0.0f;
-        for (int i = 0; i < m.count; ++i) {
-            const float of_part = partials.load(p.partials.statistics(head, first + i * step));
-            if (of_part > maximum) maximum = of_part;
-        }
-        for (int i = 0; i < m.count; ++i) {
-            const int64_t index = p.partials.statistics(head, first + i * step);
-            total += weight(partials, index, maximum) * partials.load(index + 1);
-        }
-        const float divisor = total == 0.0f ? 1.0f : total;
-        const int64_t token =
-            Global<const int32_t>(p.plan.qo_indptr, counts.num_sequences + 1).load(m.sequence) + row / group;
-        const int64_t q_head = int64_t{head} * group + row % group;
-        for (int e = lane_index() * 2; e < d; e += kWarpSize * 2) {
-            float sum[2] = {0.0f, 0.0f};
-            for (int i = 0; i < m.count; ++i) {
-                const Vec<float, 2> x = partials.load_vec<2>(p.partials.sums(head, first + i * step) + e);
-                const float w = weight(partials, p.partials.statistics(head, first + i * step), maximum);
-                sum[0] = fma(w, x[0], sum[0]);
-                sum[1] = fma(w, x[1], sum[1]);
-            }
-            const float result[2] = {divide(sum[0], divisor), divide(sum[1], divisor)};
-            store_row(p.o, token, q_head * d + e, result);
-        }
-        if (lane_index() == 0) Attention<bf16, 64, 4>::write_lse(p, token, q_head, maximum, total);
+    ADZE_DEVICE static RowStatistics statistics_of(const SharedParts& shared, const Softmax& softmax, int key_warp,
+                                                   int row) {
+        const auto pair = shared.statistics.template load_vec<2>((key_warp * kWarpRows + row) * 2);
+        return {softmax.unified ? shared.phis.load(row) : pair[0], pair[1]};
     }
 
-private:
-    // Of the partial whose maximum and total are at `index`; 0 where it saw no key.
-    ADZE_DEVICE static float weight(const Global<const float>& partials, int64_t index, float maximum) {
-        const Vec<float, 2> statistics = partials.load_vec<2>(index);
-        return statistics[1] == 0.0f ? 0.0f : exp_of(statistics[0] - maximum);
+    ADZE_DEVICE static void write_partial(const Params& p, const AttentionItem& item, int row, int column,
+                                          const RowStatistics& all, const float (&x)[4]) {
+        const Global<float> out(p.workspace, p.partials.floats());
+        const int64_t index = p.partials.sums(item.head, item.partial + row) + column;
+        out.template store_vec<2>(index, {x[0], x[1]});
+        out.template store_vec<2>(index + 2, {x[2], x[3]});
+        if (column == 0)
+            out.template store_vec<2>(p.partials.statistics(item.head, item.partial + row), {all.maximum, all.total});
+    }
+
+    ADZE_DEVICE static void write_result(const Params& p, const AttentionItem& item, int row, int column,
+                                         const RowStatistics& keys, const float (&x)[4]) {
+        const int64_t q_row = item.first_token + item.token(row), q_head = item.q_head(row);
+        const RowStatistics all = keys.with(sink_logit(p, q_head));
+        const float weight = keys.weight(all.maximum), divisor = all.total == 0.0f ? 1.0f : all.total;
+        float result[4];
+#pragma unroll
+        for (int j = 0; j < 4; ++j) result[j] = divide(x[j] * weight, divisor);
+        store_row(p.o, q_row, q_head * p.shape.head_dim_v + column, result);
+        if (column == 0) write_lse(p, q_row, q_head, all);
     }
 };
 

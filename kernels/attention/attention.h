@@ -35,12 +35,19 @@ struct AttentionMerge {
 struct AttentionSplit {
     int32_t blocks[kRowTiles];  // that share a KV head's work on such tiles; 0: the backend takes pieces as they come
     // 0: keys are split where the blocks' even shares end. Else at multiples of it (of kKeyUnit) and nowhere else, so that
-    // a sequence's pieces depend on the sequence alone; kWhole: not at all.
+    // a sequence's pieces depend on the sequence alone; kWhole: not at all, and the one other choice for the highest tiles,
+    // of which a sequence may have many.
     int64_t fixed_keys[kRowTiles];
     static constexpr int64_t kWhole = INT64_MAX;
 };
 // Keys that pieces are made of: a multiple of every kernel's tile.
 constexpr int64_t kKeyUnit = 128;
+// What a piece costs besides its keys, in units of keys: queries, results, the first keys' way. An estimate.
+constexpr int64_t kPieceCost = 2;
+// A share begins and ends up to this part of it early or late, if that saves a split. So no block has more than
+// (1 + 2 / kSlackPart) of a share, and the cost of a piece for going on with what an earlier block began. Of fixed splits,
+// no block has more than a share and a piece.
+constexpr int64_t kSlackPart = 16;
 
 struct AttentionSchedule {
     int32_t num_sequences = 0;
@@ -129,7 +136,9 @@ struct AttentionParams {
     adze_tensor q, o, lse, kv_indices;
     adze_kv_cache k, v;
     float* workspace;
-    adze_tensor mask, alibi_slopes, sinks, phi;  // each may be absent; with phi the softmax is unified
+    adze_tensor mask, alibi_slopes, sinks;  // each may be absent
+    adze_softmax softmax;
+    adze_tensor phi;  // absent where the softmax is stable
     float phi_below, phi_above;
 };
 

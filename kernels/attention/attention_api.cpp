@@ -106,15 +106,10 @@ void require_batch(const AttentionShape& shape, const adze_attention_batch& b) {
     if (b.mask_indptr != nullptr) require_masks(shape, b);
 }
 
-// Elements of a vector with its padding.
-int64_t vector_elements(adze_dtype dtype, int32_t head_dim) {
-    return dtype == ADZE_DTYPE_I4 ? padded_int4(head_dim) : head_dim;
-}
-
-// Bytes from the first to the last element of a cache.
+// Bytes from the first to the last element of a cache, with the padding of I4.
 uint64_t cache_bytes(const adze_kv_cache& cache, const AttentionShape& shape, int32_t head_dim, const char* name) {
     if (cache.num_pages == 0) return 0;
-    int64_t span = vector_elements(cache.dtype, head_dim);
+    int64_t span = cache.dtype == ADZE_DTYPE_I4 ? padded_int4(head_dim) : head_dim;
     bool overflows = false;
     for (const auto& [count, stride] : {std::pair{cache.num_pages, cache.page_stride},
                                         {int64_t{shape.page_size}, cache.token_stride},
@@ -129,7 +124,7 @@ uint64_t cache_bytes(const adze_kv_cache& cache, const AttentionShape& shape, in
     return static_cast<uint64_t>(span) / 8;
 }
 
-// I4 begins each vector at 16 bytes.
+// I4 begins each vector at 16 bytes: strides that are at least the head dim then clear the padding, too.
 void require_quantised(const adze_kv_cache& cache, const char* name) {
     require(cache.scales != nullptr, "%s.scales is NULL; a cache of %s needs scales", name, dtype_name(cache.dtype));
     if (cache.dtype != ADZE_DTYPE_I4) return;
@@ -152,13 +147,11 @@ void require_cache(const adze_kv_cache& cache, uint32_t dtypes, const AttentionS
     require(cache.scale_page_stride >= 0 && cache.scale_token_stride >= 0 && cache.scale_head_stride >= 0,
             "%s has a negative scale stride: page %" PRId64 ", token %" PRId64 ", head %" PRId64, name,
             cache.scale_page_stride, cache.scale_token_stride, cache.scale_head_stride);
-    const int64_t vector = vector_elements(cache.dtype, head_dim);
     for (const auto& [count, stride, of] : {std::tuple{int64_t{shape.page_size}, cache.token_stride, "token"},
                                             {int64_t{shape.num_kv_heads}, cache.head_stride, "head"},
                                             {cache.num_pages, cache.page_stride, "page"}}) {
-        require(count <= 1 || stride >= vector,
-                "%s.%s_stride is %" PRId64 "; it must be at least a vector's elements, %" PRId64, name, of, stride,
-                vector);
+        require(count <= 1 || stride >= head_dim, "%s.%s_stride is %" PRId64 "; it must be at least the head dim, %d",
+                name, of, stride, head_dim);
     }
     require(reinterpret_cast<uintptr_t>(cache.scales) % sizeof(float) == 0,
             "%s.scales is %p; it must be aligned to 4 bytes", name, static_cast<const void*>(cache.scales));
@@ -187,8 +180,8 @@ void require_distinct(const AttentionShape& shape, int64_t pages, const std::arr
 
 // Of a cache that is appended to.
 void require_writable(const adze_kv_cache& cache, const AttentionShape& shape, int32_t head_dim, const char* name) {
-    require_distinct(shape, cache.num_pages, {cache.page_stride, cache.token_stride, cache.head_stride},
-                     vector_elements(cache.dtype, head_dim), name, "elements");
+    require_distinct(shape, cache.num_pages, {cache.page_stride, cache.token_stride, cache.head_stride}, head_dim, name,
+                     "elements");
     if (!has_dynamic_scales(cache)) return;
     require_distinct(shape, cache.num_pages,
                      {cache.scale_page_stride, cache.scale_token_stride, cache.scale_head_stride}, 1, name, "scales");
@@ -245,6 +238,7 @@ void require_rows(const Extent& extent, const adze_tensor& tensor, uint32_t dtyp
 
 void require_mask(const Extent& extent, const adze_tensor& mask) {
     if (is_absent(mask) && extent.mask_words == 0) return;
+    require(!is_absent(mask), "mask is absent; the plan's %s is %" PRId64 " words", extent.of, extent.mask_words);
     require_tensor(mask, dtype_bit(ADZE_DTYPE_I32), 1, kAny, "mask");
     require(mask.columns >= extent.mask_words, "mask.columns is %" PRId64 "; the plan's %s is %" PRId64 " words",
             mask.columns, extent.of, extent.mask_words);
@@ -256,13 +250,14 @@ void require_bound(float bound, const char* name) {
 
 // What the softmax takes of the heads.
 void require_softmax(const adze_attention_desc& d, const AttentionShape& shape) {
-    require_range(d.softmax, ADZE_SOFTMAX_STABLE, ADZE_SOFTMAX_UNIFIED, "softmax");
+    require_range(d.softmax, ADZE_SOFTMAX_STABLE, ADZE_SOFTMAX_TUNED, "softmax");
     for (const auto& [tensor, name] : {std::pair{&d.alibi_slopes, "alibi_slopes"}, {&d.sinks, "sinks"}}) {
         if (!is_absent(*tensor)) require_tensor(*tensor, dtype_bit(ADZE_DTYPE_F32), 1, shape.num_q_heads, name);
     }
     require_bound(d.phi_below, "phi_below");
     require_bound(d.phi_above, "phi_above");
-    if (d.softmax == ADZE_SOFTMAX_UNIFIED) {
+    if (d.softmax != ADZE_SOFTMAX_STABLE) {
+        require(!is_absent(d.phi), "phi is absent; every softmax but ADZE_SOFTMAX_STABLE needs it");
         require_tensor(d.phi, dtype_bit(ADZE_DTYPE_F32), 1, shape.num_q_heads, "phi");
     } else {
         require(is_absent(d.phi), "phi is given; softmax is ADZE_SOFTMAX_STABLE, which has none");
@@ -409,7 +404,7 @@ adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* d
         if (stream->context->check_indices) require_page_ids(*stream, plan, d.kv_indices, d.k.num_pages);
         stream->backend().attention(
             stream->device, {&plan, d.q, d.o, d.lse, d.kv_indices, d.k, d.v, static_cast<float*>(d.workspace), d.mask,
-                             d.alibi_slopes, d.sinks, d.phi, d.phi_below, d.phi_above});
+                             d.alibi_slopes, d.sinks, d.softmax, d.phi, d.phi_below, d.phi_above});
     });
 }
 

@@ -189,6 +189,7 @@ public:
         past_ = kv_len_ - q_len;
         pages_ =
             static_cast<const int32_t*>(p.kv_indices.data) + schedule.kv_indptr[static_cast<size_t>(work.sequence)];
+        for (int64_t r = 0; r < rows_; ++r) token_[r] = (row_ + r) / shape_.group();
         mask_words_ = (kv_len_ + kTileKeys - 1) / kTileKeys;
         const int64_t mask_begin = schedule.mask_begin[static_cast<size_t>(work.sequence)];
         if (mask_begin >= 0) mask_ = static_cast<const uint32_t*>(p.mask.data) + mask_begin;
@@ -202,7 +203,7 @@ public:
     }
 
 private:
-    int64_t token(int64_t r) const { return (row_ + r) / shape_.group(); }
+    int64_t token(int64_t r) const { return token_[r]; }
     int64_t q_head(int64_t r) const { return head_ * shape_.group() + (row_ + r) % shape_.group(); }
     int64_t position(int64_t r) const { return past_ + token(r); }
     int64_t window_begin(int64_t r) const { return shape_.window == 0 ? 0 : position(r) - shape_.window + 1; }
@@ -314,6 +315,7 @@ private:
     int64_t head_, row_, rows_;
     Scratch scratch_;
     int64_t first_token_, kv_len_, past_, mask_words_;
+    int64_t token_[kBatchRows];  // of each row, as divisions take their time
     const int32_t* pages_;
     const uint32_t* mask_ = nullptr;  // of query 0; each query has mask_words_
 };

@@ -10,11 +10,6 @@
 namespace adze {
 namespace {
 
-// What a piece costs besides its keys, in units of keys: queries, results, the first keys' way. An estimate.
-constexpr int64_t kPieceCost = 2;
-// A share may be larger or smaller by this part of it, if that saves a split.
-constexpr int64_t kSlackPart = 16;
-
 int64_t divide_up(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
@@ -31,7 +26,15 @@ struct Tile {
     int64_t key_begin(int64_t i) const { return unit(i) * kKeyUnit; }
     int64_t key_end(int64_t i) const { return std::min((unit(i - 1) + 1) * kKeyUnit, end); }
     int64_t rows() const { return row_end - row_begin; }
+    // How many of its units lie below a unit of the sequence.
+    int64_t units_below(int64_t unit) const {
+        return std::min(unit, sink_units) + std::clamp<int64_t>(unit - first_unit, 0, units - sink_units);
+    }
 };
+
+int64_t block_count(const AttentionPlan& plan, int height) {
+    return std::max(plan.split.blocks[height], 1);
+}
 
 Tile make_tile(const AttentionShape& shape, const AttentionSchedule& schedule, int32_t sequence, int64_t row_begin,
                int64_t row_end) {
@@ -55,7 +58,7 @@ public:
         : shape_(plan.shape),
           schedule_(schedule),
           height_(height),
-          blocks_(std::max(plan.split.blocks[height], 1)),
+          blocks_(block_count(plan, height)),
           fixed_units_(plan.split.fixed_keys[height] / kKeyUnit) {}
 
     void run() {
@@ -71,7 +74,24 @@ public:
     }
 
 private:
-    static int64_t cost(const Tile& tile) { return kPieceCost + tile.units; }
+    // Even splits make most tiles one piece; who goes on with another's pays for that himself.
+    int64_t cost(const Tile& tile) const {
+        int64_t pieces = fixed_units_ > 0 ? 0 : 1;
+        if (fixed_units_ > 0) for_each_fixed_piece(tile, [&](int64_t, int64_t) { ++pieces; });
+        return kPieceCost * pieces + tile.units;
+    }
+
+    // Up to every multiple of the fixed length in the sequence.
+    template <class Visit>
+    void for_each_fixed_piece(const Tile& tile, const Visit& visit) const {
+        int64_t begin = 0;
+        do {
+            const int64_t border = tile.units == 0 ? 0 : (tile.unit(begin) / fixed_units_ + 1) * fixed_units_;
+            const int64_t end = tile.units_below(border);
+            visit(begin, end);
+            begin = end;
+        } while (begin < tile.units);
+    }
 
     template <class Visit>
     void for_each_tile(const Visit& visit) const {
@@ -112,17 +132,12 @@ private:
 
     void deal_fixed(const Tile& tile) {
         const size_t first = schedule_.work.size();
-        int64_t dealt = 0;
-        do {
-            // Up to the next multiple of the fixed length that lies ahead in the sequence.
-            int64_t end = dealt;
-            while (end < tile.units && tile.unit(end) / fixed_units_ == tile.unit(dealt) / fixed_units_) ++end;
-            const int64_t piece = kPieceCost + end - dealt;
+        for_each_fixed_piece(tile, [&](int64_t begin, int64_t end) {
+            const int64_t piece = kPieceCost + end - begin;
             while (!is_last_block() && position_ + piece / 2 >= share_end()) next_block();
-            add_piece(tile, dealt, end);
+            add_piece(tile, begin, end);
             position_ += piece;
-            dealt = end;
-        } while (dealt < tile.units);
+        });
         finish_tile(tile, first);
     }
 
@@ -177,7 +192,7 @@ Splits max_splits(const AttentionPlan& plan, int height) {
     const int64_t tiles = max_tiles(plan.shape, height), fixed = plan.split.fixed_keys[height];
     if (tiles == 0 || max_keys(plan.shape) <= kKeyUnit || fixed == AttentionSplit::kWhole) return {0, 0};
     if (fixed == 0) {  // every cut makes one piece more
-        const int64_t cuts = std::max(plan.split.blocks[height] - 1, 0);
+        const int64_t cuts = block_count(plan, height) - 1;
         return {2 * cuts, std::min(cuts, tiles)};
     }
     // One tile a sequence: n keys make at most n / fixed + 1 pieces.
@@ -204,7 +219,7 @@ Image lay_out(const AttentionPlan& plan, const void* base) {
     take(image.sections.kv_indptr, int64_t{s.max_sequences} + 1);
     take(image.sections.kv_len, s.max_sequences);
     if (s.max_mask_words > 0) take(image.sections.mask_begin, s.max_sequences);
-    for (int i = 0; i <= highest_row_tile(s); ++i) take(image.sections.block_work[i], plan.split.blocks[i] + 1);
+    for (int i = 0; i <= highest_row_tile(s); ++i) take(image.sections.block_work[i], block_count(plan, i) + 1);
     take(image.sections.merges, max_merges(plan));
     take(image.sections.work, max_work(plan));
     return image;
@@ -268,8 +283,7 @@ void reserve_schedule(AttentionPlan& plan) {
     schedule.mask_begin.reserve(sequences);
     schedule.work.reserve(static_cast<size_t>(max_work(plan)));
     schedule.merges.reserve(static_cast<size_t>(max_merges(plan)));
-    for (int i = 0; i < kRowTiles; ++i)
-        schedule.block_work[i].reserve(static_cast<size_t>(std::max(plan.split.blocks[i], 1)) + 1);
+    for (int i = 0; i < kRowTiles; ++i) schedule.block_work[i].reserve(static_cast<size_t>(block_count(plan, i)) + 1);
     build_schedule(plan, {});
 }
 

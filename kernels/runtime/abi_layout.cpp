@@ -109,6 +109,7 @@ void add_linear(Layout& layout) {
 void add_attention(Layout& layout) {
     VALUE(ADZE_SOFTMAX_STABLE);
     VALUE(ADZE_SOFTMAX_UNIFIED);
+    VALUE(ADZE_SOFTMAX_TUNED);
     STRUCT(adze_kv_cache);
     FIELD(adze_kv_cache, data);
     FIELD(adze_kv_cache, num_pages);

@@ -69,8 +69,8 @@ struct HipApi {
         const Error created = hipMemCreate(&handle, bytes, &properties, 0);
         if (created != kSuccess) return created;
         const Error mapped = hipMemMap(data, bytes, 0, handle, 0);
-        const Error released = hipMemRelease(handle);
-        return mapped != kSuccess ? mapped : released;
+        static_cast<void>(hipMemRelease(handle));
+        return mapped;
     }
     static Error AllowAccess(void* data, size_t bytes, int device) {
         const hipMemAccessDesc access{location(device), hipMemAccessFlagsProtReadWrite};

@@ -9,8 +9,8 @@
 
 namespace adze {
 
-// Two buffers in turn: the host waits only where both are still to be copied. Each has an event after its last copy, before
-// which it is not written again.
+// Two buffers in turn, each with an event after its last copy, before which it is not filled again: so the host waits, if it
+// must, for the copy before the last one.
 class Staging {
 public:
     Staging(const BackendTable& backend, DeviceContext* context, uint64_t bytes);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using Adze.Engine;
 using Adze.Models;
 using Adze.Native;
@@ -44,6 +45,8 @@ internal static class CliApp
         DemoCommand.Create(console),
         GenerateCommand.Create(console),
         ValidateCommand.Create(console),
+        BenchCommand.Create(console),
+        TuneCommand.Create(console),
         InfoCommand.Create(console),
     };
 
@@ -62,15 +65,17 @@ internal static class CliApp
         if (result.Errors.Count == 0)
             return await result.InvokeAsync(invocation, cancellationToken).ConfigureAwait(false);
 
-        Command command = result.CommandResult.Command;
         console.WriteError(result.UnmatchedTokens is [{ } unknown, ..]
             ? $"'{unknown}' is not a command or an option here"
             : result.Errors[0].Message);
-        string[] help = command == root ? ["--help"] : [command.Name, "--help"];
+        string[] help = [.. PathOf(result.CommandResult), "--help"];
         invocation.Output = console.Error;
         CliConsole.TryWrite(() => root.Parse(help, parsing).Invoke(invocation));
         return ExitCode.Usage;
     }
+
+    private static IEnumerable<string> PathOf(CommandResult result) =>
+        result.Parent is CommandResult parent ? [.. PathOf(parent), result.Command.Name] : [];
 
     private static int Fail(Exception exception, CliConsole console)
     {
@@ -89,6 +94,7 @@ internal static class CliApp
         AdzeException => (ExitCode.DeviceFailed, exception.Message),
         ModelFormatException or TokenizerException or GenerationException or IOException or UnauthorizedAccessException
             or ArgumentException => (ExitCode.Usage, exception.Message),
+        BenchFailedException => (ExitCode.DeviceFailed, exception.Message),
         OutOfMemoryException => (ExitCode.DeviceFailed, "the machine's memory does not suffice"),
         DllNotFoundException or BadImageFormatException or EntryPointNotFoundException =>
             (ExitCode.DeviceFailed, $"the native library cannot be used: {exception.Message}"),

@@ -27,24 +27,60 @@ internal sealed class CommonOptions
         ["bf16"] = DType.BF16,
     };
 
+    private static readonly Dictionary<string, DType> s_caches = new(s_dtypes, StringComparer.Ordinal)
+    {
+        ["fp8"] = DType.F8E4M3,
+        ["int8"] = DType.I8,
+        ["int4"] = DType.I4,
+    };
+
+    private static readonly Dictionary<string, Softmax> s_softmaxes = new(StringComparer.Ordinal)
+    {
+        ["auto"] = Softmax.Tuned,
+        ["stable"] = Softmax.Stable,
+        ["unified"] = Softmax.Unified,
+    };
+
     private readonly Option<Backend> _backend =
         Choice("--backend", s_backends, "Where to run; auto takes the GPU when there is one, else the cpu.");
 
     private readonly Option<int> _device = Integer("--device", "N", 0, 0, "Index among the backend's devices.");
 
     private readonly Option<DType> _dtype =
-        Choice("--dtype", s_dtypes, "Type of activations and KV cache; auto is f32 on cpu, else bf16.");
+        Choice("--dtype", s_dtypes, "Type of activations; auto is f32 on cpu, else bf16.");
 
     private readonly Option<int> _threads =
         Integer("--threads", "N", 0, 0, "Threads of the cpu and sim backends; 0 takes all cores.");
 
-    public void AddTo(Command command)
+    private readonly Option<DType> _cache = Choice("--kv-cache", s_caches,
+        "Type of the KV cache; auto is that of the activations. fp8, int8 and int4 have a scale per token and head.");
+
+    private readonly Option<int> _pageSize =
+        Integer("--page-size", "N", 16, 1, "Tokens in a page of the KV cache, 1 to 256.", most: 256);
+
+    private readonly Option<Softmax> _softmax = Choice("--softmax", s_softmaxes,
+        "Attention's softmax. unified takes phi from the model's adze.json, see adze tune attention; cpu is stable all " +
+        "the same. auto is unified where that is measured to be faster and adze.json is there, else stable.");
+
+    /// <summary>For commands that run no model.</summary>
+    public void AddDeviceTo(Command command)
     {
         command.Options.Add(_backend);
         command.Options.Add(_device);
+    }
+
+    public void AddTo(Command command)
+    {
+        AddDeviceTo(command);
         command.Options.Add(_dtype);
         command.Options.Add(_threads);
+        command.Options.Add(_cache);
+        command.Options.Add(_pageSize);
+        command.Options.Add(_softmax);
     }
+
+    public (Backend Backend, int Device) Device(ParseResult result) =>
+        (result.GetValue(_backend), result.GetValue(_device));
 
     public EngineOptions Engine(ParseResult result) => new()
     {
@@ -52,13 +88,16 @@ internal sealed class CommonOptions
         Device = result.GetValue(_device),
         DType = result.GetValue(_dtype),
         NumThreads = result.GetValue(_threads),
+        CacheDType = result.GetValue(_cache),
+        PageSize = result.GetValue(_pageSize),
+        Softmax = result.GetValue(_softmax),
     };
 
     /// <summary>How a backend or type is spelled on the command line.</summary>
     public static string Spell(Backend backend) => s_backends.First(pair => pair.Value == backend).Key;
 
     /// <inheritdoc cref="Spell(Backend)"/>
-    public static string Spell(DType dtype) => s_dtypes.First(pair => pair.Value == dtype).Key;
+    public static string Spell(DType dtype) => s_caches.First(pair => pair.Value == dtype).Key;
 
     /// <summary>For commands that look at backends and run on none; auto is all of them.</summary>
     public static Option<Backend> OneBackend() =>
@@ -93,15 +132,16 @@ internal sealed class CommonOptions
                 text => ParseFloat(text, most)),
         };
 
-    public static Option<int> Integer(string name, string valueName, int @default, int least, string description) =>
+    public static Option<int> Integer(string name, string valueName, int @default, int least, string description,
+        int most = int.MaxValue) =>
         new(name)
         {
             HelpName = valueName,
             Description = description,
             DefaultValueFactory = _ => @default,
-            CustomParser = result => Read<int>(result, name, $"an integer from {Print(least)} to {Print(int.MaxValue)}", text =>
+            CustomParser = result => Read<int>(result, name, $"an integer from {Print(least)} to {Print(most)}", text =>
                 int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
-                    && value >= least ? value : null),
+                    && value >= least && value <= most ? value : null),
         };
 
     public static Option<ulong> Seed() => new("--seed")

@@ -2,7 +2,9 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Adze.Engine;
+using Adze.Engine.Calibration;
 using Adze.Engine.Validation;
+using Adze.Models;
 using Adze.Native;
 
 namespace Adze.Cli;
@@ -23,7 +25,8 @@ internal static class JsonOutput
 
     public static string Validation(ValidationReport report) => JsonSerializer.Serialize(
         new ValidationJson(report.Passed, CommonOptions.Spell(report.Device.Backend), report.Device.Architecture,
-            CommonOptions.Spell(report.DType), report.Errors, report.Greedy, report.HeldOut, Stats(report.Statistics)),
+            CommonOptions.Spell(report.DType), CommonOptions.Spell(report.CacheDType), report.Errors, report.Greedy,
+            report.HeldOut, Stats(report.Statistics)),
         s_json.ValidationJson);
 
     public static string Info(IReadOnlyList<BackendReport> backends) => JsonSerializer.Serialize(new InfoJson(
@@ -31,6 +34,23 @@ internal static class JsonOutput
         [.. backends.Select(backend => new BackendJson(CommonOptions.Spell(backend.Backend), backend.Unavailable,
             [.. backend.Devices.Select(device => new DeviceJson(device.Device, device.Name, device.Architecture,
                 device.NumProcessors, device.MemoryBytes))]))]), s_json.InfoJson);
+
+    public static string Calibration(CalibrationReport report, string path)
+    {
+        AttentionCalibration calibration = report.Calibration;
+        return JsonSerializer.Serialize(new CalibrationJson(path, calibration.Text, report.Tokens,
+            Bounds(calibration.BF16), Bounds(calibration.F16),
+            [.. report.Heads.Zip(report.Phi, (head, phi) => new HeadJson(head.Layer, head.Head, Histogram(head.Logits),
+                Histogram(head.Maxima), new PhiJson(phi.BF16, phi.BF16Within), new PhiJson(phi.F16, phi.F16Within)))]),
+            s_json.CalibrationJson);
+
+        static BoundsJson Bounds(UnifiedSoftmax softmax) => new(softmax.PhiBelow, softmax.PhiAbove);
+        static HistogramJson Histogram(LogitHistogram logits) => new(logits.Count, logits.Least, logits.Quantile(0.01),
+            logits.Quantile(0.5), logits.Quantile(0.99), logits.Greatest);
+    }
+
+    public static string AttentionBench(AttentionBenchReport report) =>
+        JsonSerializer.Serialize(report, s_json.AttentionBenchReport);
 
     private static StatsJson Stats(GenerationStatistics statistics) => new(
         statistics.PromptTokens, statistics.GeneratedTokens, statistics.TimeToFirstToken.TotalMilliseconds,
@@ -51,8 +71,21 @@ internal sealed record StatsJson(long PromptTokens, long CompletionTokens, doubl
 internal sealed record GenerationJson(
     string Prompt, string Completion, IReadOnlyList<int> Tokens, string FinishReason, StatsJson Stats);
 
-internal sealed record ValidationJson(bool Passed, string Backend, string Architecture, string Dtype,
+internal sealed record ValidationJson(bool Passed, string Backend, string Architecture, string Dtype, string KvCache,
     IReadOnlyList<ErrorRow> Errors, CountRow Greedy, CountRow? HeldOut, StatsJson Stats);
+
+internal sealed record HistogramJson(
+    long Count, float Least, double Quantile01, double Median, double Quantile99, float Greatest);
+
+internal sealed record BoundsJson(float PhiBelow, float PhiAbove);
+
+internal sealed record PhiJson(double Phi, double Within);
+
+internal sealed record HeadJson(
+    int Layer, int Head, HistogramJson Logits, HistogramJson Maxima, PhiJson Bf16, PhiJson F16);
+
+internal sealed record CalibrationJson(string Path, string Text, long Tokens, BoundsJson Bf16, BoundsJson F16,
+    IReadOnlyList<HeadJson> Heads);
 
 internal sealed record DeviceJson(int Device, string Name, string Architecture, int NumProcessors, ulong MemoryBytes);
 
@@ -64,4 +97,6 @@ internal sealed record InfoJson(
 [JsonSerializable(typeof(GenerationJson))]
 [JsonSerializable(typeof(ValidationJson))]
 [JsonSerializable(typeof(InfoJson))]
+[JsonSerializable(typeof(CalibrationJson))]
+[JsonSerializable(typeof(AttentionBenchReport))]
 internal sealed partial class CliJson : JsonSerializerContext;

@@ -15,9 +15,22 @@ public sealed record EngineOptions
     public int NumThreads { get; init; }
 
     /// <summary>
-    /// Type of weights, activations and KV cache. <see cref="DType.None"/> is f32 on the cpu and bf16 elsewhere.
+    /// Type of activations, and of the KV cache unless told otherwise. <see cref="DType.None"/> is f32 on the cpu and bf16 elsewhere.
     /// </summary>
     public DType DType { get; init; } = DType.None;
+
+    /// <summary>
+    /// Type of the KV cache; <see cref="DType.None"/> is that of the activations. F8E4M3, I8 and I4 have a scale for each
+    /// token and head.
+    /// </summary>
+    public DType CacheDType { get; init; } = DType.None;
+
+    /// <summary>
+    /// Attention's softmax. <see cref="Softmax.Unified"/> takes φ from the model's adze.json, which <c>adze tune
+    /// attention</c> writes; <see cref="Softmax.Tuned"/> does so where the file is there and unified is measured to be faster.
+    /// cpu always takes the stable one.
+    /// </summary>
+    public Softmax Softmax { get; init; }
 
     /// <summary>
     /// Whether a prompt's output is bitwise the same alone and among others. Always so on the cpu.
@@ -53,5 +66,7 @@ public sealed record EngineOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxBatchTokens, MaxSequences);
         if (DType is not (DType.None or DType.F32 or DType.F16 or DType.BF16))
             throw new ArgumentOutOfRangeException(nameof(DType), DType, "models run in f32, f16 or bf16");
+        if (CacheDType == DType.I32 || !Enum.IsDefined(CacheDType))
+            throw new ArgumentOutOfRangeException(nameof(CacheDType), CacheDType, "no type of a KV cache");
     }
 }

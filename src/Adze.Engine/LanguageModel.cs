@@ -70,8 +70,11 @@ public sealed class LanguageModel : IDisposable
     /// <summary>What the model runs on.</summary>
     public DeviceInfo Device => Runner.Device;
 
-    /// <summary>Type of activations and KV cache.</summary>
+    /// <summary>Type of activations.</summary>
     public DType DType => Runner.DType;
+
+    /// <summary>Type of the KV cache.</summary>
+    public DType CacheDType => Runner.CacheDType;
 
     /// <summary>Pages of the KV cache that no sequence holds: all of them between generations.</summary>
     public int FreePages => _pages.NumFree;

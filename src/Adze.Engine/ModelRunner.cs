@@ -35,13 +35,16 @@ internal sealed unsafe class ModelRunner : IStepRunner, IDisposable
             }));
             _stream = Own(new AdzeStream(_context));
             DType dtype = options.DType == DType.None ? ModelOptions.DefaultDType(Device) : options.DType;
+            DType cacheDType = options.CacheDType == DType.None ? dtype : options.CacheDType;
             _model = Own(new LlamaModel(_context, _stream, checkpoint, new ModelOptions
             {
                 DType = dtype,
+                CacheDType = cacheDType,
+                Softmax = options.Softmax,
                 MaxTokens = options.MaxBatchTokens,
                 MaxLogitRows = options.MaxSequences,
             }, progress));
-            int numPages = options.NumPages > 0 ? options.NumPages : DefaultPages(checkpoint.Config, options, dtype);
+            int numPages = options.NumPages > 0 ? options.NumPages : DefaultPages(checkpoint.Config, options, cacheDType);
             _cache = Own(_model.CreateCache(numPages, options.PageSize));
             _plan = Own(_model.CreatePlan(options.PageSize, options.MaxSequences, numPages));
             _attentionWorkspace = OwnWorkspace(_plan.WorkspaceBytes);
@@ -64,6 +67,8 @@ internal sealed unsafe class ModelRunner : IStepRunner, IDisposable
     public DeviceInfo Device => _context.Info;
 
     public DType DType => _model.Options.DType;
+
+    public DType CacheDType => _cache.DType;
 
     public int NumPages => _cache.NumPages;
 
@@ -109,7 +114,20 @@ internal sealed unsafe class ModelRunner : IStepRunner, IDisposable
     }
 
     /// <summary>A dense tensor's elements, copied to the host.</summary>
-    public void Read(DeviceTensor tensor, Span<float> destination) => tensor.Read(destination, _stream);
+    public void Read(DeviceTensor tensor, Span<float> destination)
+    {
+        if (tensor.DType == DType.F32)
+        {
+            tensor.Read(destination, _stream);
+            return;
+        }
+        ushort[] bits = new ushort[destination.Length];
+        tensor.Read<ushort>(bits, _stream);
+        for (int i = 0; i < bits.Length; i++)
+            destination[i] = tensor.DType == DType.F16
+                ? (float)BitConverter.UInt16BitsToHalf(bits[i])
+                : BitConverter.UInt32BitsToSingle((uint)bits[i] << 16);
+    }
 
     public void Dispose()
     {
@@ -124,8 +142,7 @@ internal sealed unsafe class ModelRunner : IStepRunner, IDisposable
         ulong budget = Math.Min(Device.MemoryBytes / 4, Largest);
         ulong pageSize = (ulong)options.PageSize;
         ulong contextPages = ((ulong)config.MaxPositionEmbeddings + pageSize - 1) / pageSize;
-        ulong pageBytes = 2UL * (ulong)config.NumLayers * pageSize * (ulong)config.NumKvHeads * (ulong)config.HeadDim
-            * (ulong)dtype.Bytes();
+        ulong pageBytes = PagedKvCache.BytesPerPage(config, dtype, options.PageSize);
         ulong pages = Math.Min(contextPages * (ulong)options.MaxSequences, budget / pageBytes);
         return (int)Math.Clamp(pages, 1, int.MaxValue);
     }

@@ -113,6 +113,7 @@ TEST(Abi, SizesAreThisCompilers) {
     ADZE_SAME_SIZE(adze_attention_plan_desc);
     ADZE_SAME_SIZE(adze_attention_batch);
     ADZE_SAME_SIZE(adze_attention_desc);
+    ADZE_SAME_SIZE(adze_attention_merge_desc);
     ADZE_SAME_SIZE(adze_kv_append_desc);
     ADZE_SAME_SIZE(adze_embedding_desc);
     ADZE_SAME_SIZE(adze_rms_norm_desc);

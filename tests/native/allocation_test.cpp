@@ -46,6 +46,21 @@ TEST_P(Allocation, NoneInAnyRun) {
     const adze_attention_batch batch = kit::batch_of(attention.paging);
     expect_none("attention_plan_update", [&] { return adze_attention_plan_update(attention.plan, &batch, stream); });
     expect_none("attention", [&] { return adze_attention_run(stream, &run); });
+    kit::AttentionCall options(context, stream,
+                               {.sequences = {{1, 3000}, {40, 60}, {2, 9}},
+                                .shape = {4, 2, 16, 16, true, 50, 0, 9, 30},
+                                .masks = kit::Masks::kRandom,
+                                .alibi = true,
+                                .sinks = true},
+                               random, kit::normal(random));
+    const adze_attention_desc with_options = options.desc();
+    const adze_attention_batch masked = kit::batch_of(options.paging);
+    expect_none("attention_plan_update", [&] { return adze_attention_plan_update(options.plan, &masked, stream); });
+    expect_none("attention", [&] { return adze_attention_run(stream, &with_options); });
+    kit::MergeCall merge(3, 7, 4, 16, ADZE_DTYPE_BF16, ADZE_DTYPE_F32, true, 0);
+    merge.parts.fill(kit::normal(random)), merge.parts_lse.fill(kit::normal(random));
+    const adze_attention_merge_desc parts = merge.desc();
+    expect_none("attention_merge", [&] { return adze_attention_merge_run(stream, &parts); });
     const kit::Tensor k = kit::Tensor(ADZE_DTYPE_F32, 43, 32).fill(kit::normal(random));
     const adze_kv_append_desc append{
         sizeof append,     0, attention.plan, k.view(), k.view(), attention.indices.view(), attention.k.view(),

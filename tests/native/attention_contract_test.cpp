@@ -17,7 +17,8 @@ protected:
         random,
         kit::normal(random)};
 
-    void refuse(const std::string& argument, const std::string& value, void (*spoil)(adze_attention_desc&)) {
+    void refuse(const std::string& argument, const std::string& value,
+                const std::function<void(adze_attention_desc&)>& spoil) {
         adze_attention_desc desc = call.desc();
         spoil(desc);
         call.o.poison(), call.lse.poison();
@@ -29,7 +30,7 @@ ADZE_ON_EACH_BACKEND(AttentionContract);
 
 TEST_P(AttentionContract, RunChecksEveryArgument) {
     refuse("plan", "", [](auto& d) { d.plan = nullptr; });
-    refuse("softmax", "2", [](auto& d) { d.softmax = static_cast<adze_softmax>(2); });
+    refuse("softmax", "3", [](auto& d) { d.softmax = static_cast<adze_softmax>(3); });
     refuse("q.rows", "5", [](auto& d) { d.q.rows = 5; });
     refuse("q.columns", "255", [](auto& d) { d.q.columns = 255; });
     refuse("q.row_stride", "255", [](auto& d) { d.q.row_stride = 255; });
@@ -73,6 +74,150 @@ TEST_P(AttentionContract, RunChecksEveryArgument) {
     EXPECT_TRUE(kit::invalid(adze_attention_run(stream, nullptr), "adze_attention_run", "desc"));
     const adze_attention_desc desc = call.desc();
     EXPECT_TRUE(kit::invalid(adze_attention_run(nullptr, &desc), "adze_attention_run", "stream"));
+}
+
+TEST_P(AttentionContract, RunChecksWhatTheHeadsBring) {
+    const Tensor heads = Tensor(ADZE_DTYPE_F32, 1, 4).fill([] { return 0.5; });
+    const adze_tensor good = heads.view();
+    for (const auto& [name, field] : {std::pair{"alibi_slopes", &adze_attention_desc::alibi_slopes},
+                                      {"sinks", &adze_attention_desc::sinks},
+                                      {"phi", &adze_attention_desc::phi}}) {
+        const auto spoilt = [&, field = field](void (*spoil)(adze_tensor&)) {
+            return [&, field, spoil](adze_attention_desc& d) {
+                if (field == &adze_attention_desc::phi) d.softmax = ADZE_SOFTMAX_UNIFIED;
+                d.*field = good;
+                spoil(d.*field);
+            };
+        };
+        const std::string tensor = name;
+        refuse(tensor + ".columns", "3", spoilt([](auto& t) { t.columns = 3; }));
+        refuse(tensor + ".columns", "5", spoilt([](auto& t) { t.columns = 5; }));
+        refuse(tensor + ".rows", "0", spoilt([](auto& t) { t.rows = 0; }));
+        refuse(tensor + ".rows", "2", spoilt([](auto& t) { t.rows = 2; }));
+        refuse(tensor + ".dtype", "F16", spoilt([](auto& t) { t.dtype = ADZE_DTYPE_F16; }));
+        refuse(tensor + ".data", "", spoilt([](auto& t) { t.data = nullptr; }));
+        refuse(tensor + ".data", "", spoilt([](auto& t) { t.data = static_cast<char*>(t.data) + 2; }));
+        refuse("lse.data", "overlaps " + tensor, [&, field = field](adze_attention_desc& d) {
+            if (field == &adze_attention_desc::phi) d.softmax = ADZE_SOFTMAX_UNIFIED;
+            d.*field = d.lse;
+            (d.*field).rows = 1;
+        });
+    }
+    refuse("phi", "ADZE_SOFTMAX_STABLE", [&](auto& d) { d.phi = good; });
+    refuse("phi is absent", "ADZE_SOFTMAX_UNIFIED", [](auto& d) { d.softmax = ADZE_SOFTMAX_UNIFIED; });
+    refuse("softmax", "-1", [](auto& d) { d.softmax = static_cast<adze_softmax>(-1); });
+    for (const bool unified : {false, true}) {
+        const auto with = [&](float adze_attention_desc::*bound, float value) {
+            return [&, bound, value, unified](adze_attention_desc& d) {
+                if (unified) d.softmax = ADZE_SOFTMAX_UNIFIED, d.phi = good;
+                d.*bound = value;
+            };
+        };
+        refuse("phi_below", "-1", with(&adze_attention_desc::phi_below, -1));
+        refuse("phi_below", "nan", with(&adze_attention_desc::phi_below, NAN));
+        refuse("phi_above", "-0.5", with(&adze_attention_desc::phi_above, -0.5f));
+        refuse("phi_above", "nan", with(&adze_attention_desc::phi_above, NAN));
+    }
+}
+
+// The batch that a plan was last updated with decides, not the one that the caller has in mind.
+TEST_P(AttentionContract, RunOfAPlanWithAnotherBatchIsRefused) {
+    const kit::AttentionCase larger{.sequences = {{4, 7}, {2, 3}, {3, 9}}, .shape = {4, 2, 64, 80}, .page_size = 4};
+    const AttentionCall of_more_tokens(context, stream, larger, random, kit::normal(random));
+    refuse("q.rows", "the plan's batch is 9 tokens", [&](auto& d) {
+        d.plan = of_more_tokens.plan;
+        d.q.rows = 8;
+    });
+    kit::AttentionCase longer = larger;
+    longer.sequences = {{1, 7}, {2, 3}, {3, 100}};
+    const AttentionCall of_more_pages(context, stream, longer, random, kit::normal(random));
+    refuse("kv_indices.columns", "the plan's batch is 28 pages", [&](auto& d) {
+        d.plan = of_more_pages.plan;
+        d.workspace = of_more_pages.workspace.data(), d.workspace_bytes = of_more_pages.workspace.bytes();
+    });
+}
+
+// Sequences of 1, 2 and 3 words of mask; the second has none.
+class AttentionMaskContract : public AttentionContract {
+protected:
+    void SetUp() override {
+        AttentionContract::SetUp();
+        if (IsSkipped() || HasFatalFailure()) return;
+        kit::AttentionCase c = call.c;
+        c.masks = kit::Masks::kZero, c.spare_mask_words = 2;
+        if (!kit::supports(context, c)) GTEST_SKIP() << adze_last_error();
+        call = AttentionCall(context, stream, c, random, kit::normal(random));
+        call.paging.mask_indptr = {0, 1, 1, 4};
+        call.update(stream);
+    }
+};
+ADZE_ON_EACH_BACKEND(AttentionMaskContract);
+
+TEST_P(AttentionMaskContract, RunChecksTheMask) {
+    refuse("mask is absent", "the plan's batch is 4 words", [](auto& d) { d.mask = {}; });
+    refuse("mask.dtype", "F32", [](auto& d) { d.mask.dtype = ADZE_DTYPE_F32; });
+    refuse("mask.columns", "3", [](auto& d) { d.mask.columns = 3; });
+    refuse("mask.rows", "2", [](auto& d) { d.mask.rows = 2; });
+    refuse("mask.data", "", [](auto& d) { d.mask.data = nullptr; });
+    refuse("mask.data", "", [](auto& d) { d.mask.data = static_cast<char*>(d.mask.data) + 1; });
+    refuse("o.data", "overlaps mask", [](auto& d) { d.mask.data = d.o.data; });
+    refuse("lse.data", "overlaps mask", [](auto& d) { d.mask.data = d.lse.data; });
+    if (call.workspace.bytes() > 0) {
+        refuse("mask.data", "overlaps the workspace", [](auto& d) { d.mask.data = d.workspace; });
+    }
+    call.run(stream);
+    call.expect_close();
+}
+
+// Batches come later: what one may bring must be there.
+TEST_P(AttentionMaskContract, ACaptureNeedsTheCapacitysMask) {
+    const auto capture = [&](const adze_attention_desc& desc) {
+        adze_graph* raw = nullptr;
+        ADZE_EXPECT_OK(adze_stream_begin_capture(stream));
+        const adze_status status = adze_attention_run(stream, &desc);
+        const std::string message = adze_last_error();
+        ADZE_EXPECT_OK(adze_stream_end_capture(stream, &raw));
+        const kit::Graph graph(raw);
+        return status == ADZE_OK ? "" : message;
+    };
+    const Tensor words(ADZE_DTYPE_I32, 1, 8);  // 6 of the sequences and 2 to spare
+    adze_attention_desc desc = call.desc();
+    desc.mask = words.view();
+    EXPECT_EQ(capture(desc), "");
+    desc.mask.columns = 7;
+    EXPECT_NE(capture(desc).find("mask.columns is 7; the plan's capacity is 8 words"), std::string::npos)
+        << adze_last_error();
+    desc.mask = {};
+    EXPECT_NE(capture(desc).find("mask is absent; the plan's capacity is 8 words"), std::string::npos)
+        << adze_last_error();
+}
+
+TEST_P(AttentionMaskContract, PlanUpdateChecksTheMasksWords) {
+    const auto refuse = [&](const std::string& argument, const std::string& value, std::vector<int64_t> indptr) {
+        adze_attention_batch batch = kit::batch_of(call.paging);
+        batch.mask_indptr = indptr.data();
+        EXPECT_TRUE(kit::invalid(adze_attention_plan_update(call.plan, &batch, stream), "adze_attention_plan_update",
+                                 argument, value));
+    };
+    refuse("mask_indptr[0]", "1", {1, 2, 4, 7});
+    refuse("mask_indptr[1]", "2", {0, 2, 4, 7});
+    refuse("mask_indptr[2]", "2", {0, 1, 2, 5});
+    refuse("mask_indptr[2]", "4", {0, 1, 4, 7});
+    refuse("mask_indptr[2]", "0", {0, 1, 0, 3});
+    refuse("mask_indptr[3]", "-3", {0, 0, 0, -3});
+    refuse("mask_indptr[3]", "9", {0, 1, 3, 9});
+    kit::AttentionCase small = call.c;
+    small.masks = kit::Masks::kNone, small.spare_mask_words = 5;
+    const kit::Plan plan = kit::make_plan(context, kit::plan_desc(small));
+    const std::vector<int64_t> six{0, 1, 3, 6}, four{0, 1, 1, 4};
+    adze_attention_batch batch = kit::batch_of(call.paging);
+    batch.mask_indptr = six.data();
+    EXPECT_TRUE(kit::invalid(adze_attention_plan_update(plan, &batch, stream), "adze_attention_plan_update",
+                             "mask_indptr[3] is 6", "max_mask_words is 5"));
+    batch.mask_indptr = four.data();
+    ADZE_EXPECT_OK(adze_attention_plan_update(plan, &batch, stream));
+    call.run(stream);  // the refused batches changed nothing
+    call.expect_close();
 }
 
 TEST_P(AttentionContract, RunSeesWrongPageIdsWhereTheHostReadsThem) {
@@ -147,6 +292,15 @@ TEST_P(AttentionContract, PlanCreateChecksEveryField) {
     refuse("max_sequences", "0", [](auto& d) { d.max_sequences = 0; });
     refuse("max_q_tokens", "0", [](auto& d) { d.max_q_tokens = 0; });
     refuse("max_kv_pages", "-1", [](auto& d) { d.max_kv_pages = -1; });
+    refuse("max_mask_words", "-1", [](auto& d) { d.max_mask_words = -1; });
+    refuse("max_q_len", "-1", [](auto& d) { d.max_q_len = -1; });
+    refuse("max_q_len", "7", [](auto& d) { d.max_q_len = 7; });
+    refuse("sink_tokens", "1", [](auto& d) { d.sink_tokens = 1; });
+    refuse("sink_tokens", "-1", [](auto& d) { d.window = 9, d.sink_tokens = -1; });
+    refuse("logits_soft_cap", "nan", [](auto& d) { d.logits_soft_cap = NAN; });
+    refuse("logits_soft_cap", "inf", [](auto& d) { d.logits_soft_cap = INFINITY; });
+    refuse("logits_soft_cap", "-30", [](auto& d) { d.logits_soft_cap = -30; });
+    refuse("reserved", "4", [](auto& d) { d.reserved = 4; });
     adze_attention_plan* out = nullptr;
     const std::string function = "adze_attention_plan_create";
     EXPECT_TRUE(kit::invalid(adze_attention_plan_create(nullptr, &good, &out), function, "context"));
@@ -186,8 +340,16 @@ TEST_P(AttentionContract, PlanUpdateChecksTheBatchAndKeepsTheOldOne) {
         p.kv_indptr[1] = 0;
         p.kv_indptr[2] = 0, p.kv_last_page_len[0] = 0, p.kv_last_page_len[1] = 3;
     });
+    // A mask of the right size, in a plan that has room for none.
+    const std::vector<int64_t> words{0, 1, 3, 6};
+    refuse("mask_indptr[1] is 1", "max_mask_words is 0", [&](auto&, auto& b) { b.mask_indptr = words.data(); });
     const adze_attention_batch batch = kit::batch_of(call.paging);
     const std::string function = "adze_attention_plan_update";
+    kit::AttentionCase short_queries = call.c;
+    short_queries.max_q_len = 2;
+    const kit::Plan drafts = kit::make_plan(context, kit::plan_desc(short_queries));
+    EXPECT_TRUE(kit::invalid(adze_attention_plan_update(drafts, &batch, stream), function,
+                             "qo_indptr[3] - qo_indptr[2] is 3", "max_q_len is 2"));
     EXPECT_TRUE(kit::invalid(adze_attention_plan_update(nullptr, &batch, stream), function, "plan"));
     EXPECT_TRUE(kit::invalid(adze_attention_plan_update(call.plan, nullptr, stream), function, "batch"));
     EXPECT_TRUE(kit::invalid(adze_attention_plan_update(call.plan, &batch, nullptr), function, "stream"));
@@ -283,12 +445,52 @@ TEST_P(AttentionContract, QuantisedCachesOfKvAppend) {
                 refuse("k_cache", "scales", [](auto& d) { d.k_cache.scale_head_stride = 0; });
                 refuse("v_cache", "scales", [](auto& d) { d.v_cache.scale_page_stride = 1; });
             }
-            // Not yet read.
-            adze_attention_desc desc = quantised.desc();
-            EXPECT_TRUE(kit::invalid(adze_attention_run(stream, &desc), "adze_attention_run", "k.dtype"));
             ADZE_EXPECT_OK(adze_kv_append_run(stream, &good));
         }
     }
+}
+
+TEST_P(AttentionContract, MergeChecksEveryArgument) {
+    kit::MergeCall merge(3, 5, 4, 16, ADZE_DTYPE_F32, ADZE_DTYPE_F32, true, 0);
+    merge.parts.freeze(), merge.parts_lse.freeze();
+    const auto refuse = [&](const std::string& argument, const std::string& value, auto spoil) {
+        adze_attention_merge_desc desc = merge.desc();
+        spoil(desc);
+        merge.o.poison(), merge.lse.poison();
+        EXPECT_TRUE(kit::invalid(adze_attention_merge_run(stream, &desc), "adze_attention_merge_run", argument, value));
+        EXPECT_TRUE(merge.o.unchanged() && merge.lse.unchanged()) << argument << " = " << value;
+    };
+    refuse("num_parts", "0", [](auto& d) { d.num_parts = 0; });
+    refuse("num_parts", "-2", [](auto& d) { d.num_parts = -2; });
+    refuse("num_heads", "0", [](auto& d) { d.num_heads = 0; });
+    refuse("num_heads", "4097", [](auto& d) { d.num_heads = 4097; });
+    refuse("num_heads", "5", [](auto& d) { d.num_heads = 5; });
+    refuse("reserved", "1", [](auto& d) { d.reserved = 1; });
+    refuse("parts.rows", "14", [](auto& d) { d.parts.rows = 14; });
+    refuse("parts.rows", "15", [](auto& d) { d.num_parts = 2; });
+    refuse("parts.columns", "60", [](auto& d) { d.parts.columns = 60; });
+    refuse("parts.dtype", "I32", [](auto& d) { d.parts.dtype = ADZE_DTYPE_I32; });
+    refuse("parts.data", "", [](auto& d) { d.parts.data = nullptr; });
+    refuse("parts.row_stride", "63", [](auto& d) { d.parts.row_stride = 63; });
+    refuse("parts_lse.rows", "16", [](auto& d) { d.parts_lse.rows = 16; });
+    refuse("parts_lse.columns", "3", [](auto& d) { d.parts_lse.columns = 3; });
+    refuse("parts_lse.dtype", "BF16", [](auto& d) { d.parts_lse.dtype = ADZE_DTYPE_BF16; });
+    refuse("parts_lse.dtype", "NONE", [](auto& d) { d.parts_lse = {}; });
+    refuse("o.dtype", "NONE", [](auto& d) { d.o = {}; });
+    refuse("o.columns", "62", [](auto& d) { d.o.columns = 62; });
+    refuse("o.columns", "1025", [](auto& d) { d.num_heads = 1, d.o.columns = d.o.row_stride = 1025; });
+    refuse("o.data", "", [](auto& d) { d.o.data = static_cast<char*>(d.o.data) + 1; });
+    refuse("lse.rows", "4", [](auto& d) { d.lse.rows = 4; });
+    refuse("lse.columns", "64", [](auto& d) { d.lse.columns = d.lse.row_stride = 64; });
+    refuse("lse.dtype", "F16", [](auto& d) { d.lse.dtype = ADZE_DTYPE_F16; });
+    refuse("o.data", "overlaps parts", [](auto& d) { d.o.data = static_cast<char*>(d.parts.data) + 64; });
+    refuse("lse.data", "overlaps parts", [](auto& d) { d.lse.data = d.parts.data; });
+    refuse("lse.data", "overlaps parts_lse", [](auto& d) { d.lse.data = d.parts_lse.data; });
+    refuse("o.data", "overlaps parts_lse", [](auto& d) { d.parts_lse.data = d.o.data; });
+    refuse("lse.data", "overlaps o", [](auto& d) { d.lse.data = d.o.data; });
+    const adze_attention_merge_desc good = merge.desc();
+    EXPECT_TRUE(kit::invalid(adze_attention_merge_run(stream, nullptr), "adze_attention_merge_run", "desc"));
+    EXPECT_TRUE(kit::invalid(adze_attention_merge_run(nullptr, &good), "adze_attention_merge_run", "stream"));
 }
 
 TEST_P(AttentionContract, PlanAndStreamAreOfOneContext) {
@@ -319,6 +521,11 @@ TEST_P(AttentionContract, StructSizes) {
     const adze_kv_append_desc append{
         sizeof append, 0, call.plan, k.view(), v.view(), call.indices.view(), call.k.view(), call.v.view()};
     kit::check_struct_size(append, "adze_kv_append_run", [&](auto* d) { return adze_kv_append_run(stream, d); });
+    const kit::MergeCall merge(3, 5, 4, 16, ADZE_DTYPE_F32, ADZE_DTYPE_F32, true, 0);
+    const adze_attention_merge_desc parts = merge.desc();
+    if (adze_attention_merge_run(stream, &parts) == ADZE_ERROR_NOT_SUPPORTED) GTEST_SKIP() << adze_last_error();
+    kit::check_struct_size(parts, "adze_attention_merge_run",
+                           [&](auto* d) { return adze_attention_merge_run(stream, d); });
 }
 
 }  // namespace

@@ -1,4 +1,7 @@
 // attention against the oracle: shapes, layouts, masks, formats and adversarial logits.
+#include <array>
+#include <numeric>
+
 #include "kit/attention_case.h"
 
 namespace {
@@ -34,7 +37,7 @@ protected:
 ADZE_ON_EACH_MACHINE(Attention);
 
 TEST_P(Attention, EveryHeadRatio) {
-    for (int ratio : {1, 2, 4, 5, 7, 8, 16}) {
+    for (int ratio : {1, 2, 3, 4, 5, 6, 7, 8, 16}) {
         for (int kv_heads : {1, 3}) {
             check({.sequences = mixed(40), .shape = {ratio * kv_heads, kv_heads, 64, 64}, .page_size = 16});
         }
@@ -74,10 +77,11 @@ TEST_P(Attention, PrefillOfEveryHeadDimensionAndFormat) {
 }
 
 TEST_P(Attention, EveryPageSizeAndItsBorders) {
-    for (int page_size : {1, 2, 3, 16, 17, 256}) {
+    for (int page_size : {1, 2, 3, 7, 16, 33, 64, 256, 5000}) {
         std::vector<Sequence> borders;
         for (int64_t kv_len : {1, page_size - 1, page_size, page_size + 1, 2 * page_size, 2 * page_size + 1}) {
-            if (kv_len > 0) borders.push_back({random.integer(1, std::min<int64_t>(3, kv_len)), kv_len});
+            if (kv_len > 0 && kv_len <= 5001)
+                borders.push_back({random.integer(1, std::min<int64_t>(3, kv_len)), kv_len});
         }
         for (bool hnd : {false, true}) {
             check({.sequences = borders,
@@ -85,6 +89,7 @@ TEST_P(Attention, EveryPageSizeAndItsBorders) {
                    .page_size = page_size,
                    .hnd = hnd,
                    .gap = random.integer(0, 3)});
+            if (page_size > 256) break;
         }
     }
 }
@@ -259,6 +264,24 @@ TEST_P(Attention, AMaskOfOnesChangesNoBit) {
     }
 }
 
+TEST_P(Attention, UnifiedSoftmaxWhateverPhiIs) {
+    for (double off : {0.0, 5.0, -5.0, 100.0, -100.0}) {
+        SCOPED_TRACE(off);
+        AttentionCall call(context, stream,
+                           {.sequences = {{1, 3000}, {5, 40}, {0, 9}, {70, 300}, {3, 2}},
+                            .shape = {4, 2, 64, 64, true, random.coin() ? 0 : 130},
+                            .kv_dtype = random.coin() ? ADZE_DTYPE_F16 : ADZE_DTYPE_BF16,
+                            .softmax = ADZE_SOFTMAX_UNIFIED},
+                           random, kit::normal(random, 2));
+        call.calibrate(off);
+        for (float bound : {0.0f, 0.5f, 4.0f}) {  // as wide as can be; left by most rows; by some
+            call.phi_below = bound, call.phi_above = random.coin() ? bound : 0;
+            call.run(stream);
+            call.expect_close();
+        }
+    }
+}
+
 TEST_P(Attention, OptionsTogether) {
     for (int round = 0; round < 12; ++round) {
         oracle::AttentionShape shape{6, 2, 64, 80, random.coin()};
@@ -272,7 +295,7 @@ TEST_P(Attention, OptionsTogether) {
                .masks = random.coin() ? kit::Masks::kMixed : kit::Masks::kNone,
                .alibi = random.coin(),
                .sinks = random.coin(),
-               .softmax = adze_softmax(random.coin())});
+               .softmax = adze_softmax(random.integer(0, 2))});
     }
 }
 
@@ -320,13 +343,16 @@ TEST_P(Attention, ManyShortSequences) {
 
 TEST_P(Attention, QueriesBeyondTheCacheSeeNothing) {
     // qo_len > kv_len: the first queries have negative positions. Causal, they see no key: o = 0, lse = -inf.
-    AttentionCall call(context, stream, {.sequences = {{5, 2}, {2, 0}, {1, 1}}, .shape = {2, 1, 16, 16}}, random,
-                       kit::normal(random));
-    call.run(stream);
-    call.expect_close();
-    for (int64_t row : {0, 1, 2, 5, 6}) {
-        for (int h = 0; h < 2; ++h) EXPECT_EQ(call.lse.at(row, h), -HUGE_VAL) << row;
-        for (int64_t c = 0; c < call.o.columns(); ++c) EXPECT_EQ(call.o.at(row, c), 0) << row;
+    for (adze_softmax softmax : {ADZE_SOFTMAX_STABLE, ADZE_SOFTMAX_UNIFIED}) {
+        AttentionCall call(context, stream,
+                           {.sequences = {{5, 2}, {2, 0}, {1, 1}}, .shape = {2, 1, 16, 16}, .softmax = softmax}, random,
+                           kit::normal(random));
+        call.run(stream);
+        call.expect_close();
+        for (int64_t row : {0, 1, 2, 5, 6}) {
+            for (int h = 0; h < 2; ++h) EXPECT_EQ(call.lse.at(row, h), -HUGE_VAL) << row;
+            for (int64_t c = 0; c < call.o.columns(); ++c) EXPECT_EQ(call.o.at(row, c), 0) << row;
+        }
     }
     check({.sequences = {{5, 2}, {2, 0}, {7, 6}}, .shape = {2, 1, 16, 16, false}});
     check({.sequences = {{5, 2}, {2, 0}, {7, 6}}, .shape = {2, 1, 16, 16, false, 2}});
@@ -388,8 +414,9 @@ TEST_P(Attention, AdversarialLogits) {
     const auto shape = oracle::AttentionShape{2, 1, 8, 8, true, 0, 1.0};
     const std::vector<Sequence> sequences{{3, 40}, {1, 700}, {1, 3}};
     // With k = e_0 * x the logits are q_0 * x: exact products, so that only softmax itself is on trial.
-    const auto with_logits = [&](const std::function<double(int64_t)>& logit) {
-        AttentionCall call(context, stream, {.sequences = sequences, .shape = shape}, random, kit::normal(random));
+    const auto with_logits = [&](const std::function<double(int64_t)>& logit, adze_softmax softmax, double off) {
+        AttentionCall call(context, stream, {.sequences = sequences, .shape = shape, .softmax = softmax}, random,
+                           kit::normal(random));
         for (int64_t r = 0; r < call.paging.tokens(); ++r) {
             for (int i = 0; i < call.q.columns(); ++i) call.q.set(r, i, i % call.c.shape.dim_qk == 0 ? 1 : 0);
         }
@@ -405,6 +432,7 @@ TEST_P(Attention, AdversarialLogits) {
             }
         }
         call.q.freeze(), call.k.elements.freeze(), call.v.elements.freeze();
+        if (softmax == ADZE_SOFTMAX_UNIFIED) call.calibrate(off);
         call.run(stream);
         call.expect_close();
     };
@@ -417,6 +445,9 @@ TEST_P(Attention, AdversarialLogits) {
         {"all zero", [](int64_t) { return 0.0; }},
         {"ties", [&](int64_t) { return double(random.integer(0, 1)) * 30; }},
         {"one huge", [](int64_t t) { return t % 37 == 2 ? 3e38 : 0.0; }},
+        {"alternating tails", [&](int64_t t) { return (t / 64 % 2 ? 60 : -60) + random.normal(); }},
+        {"alternating tails, far",
+         [&](int64_t t) { return (t / 128 % 2 ? 9000 : -9000) + double(random.integer(-9, 9)); }},
         {"rising", [](int64_t t) { return double(t) * 2.5; }},
         {"falling", [](int64_t t) { return double(-t) * 2.5; }},
         // 3.4e38 would be Inf in a cache of bf16.
@@ -428,7 +459,11 @@ TEST_P(Attention, AdversarialLogits) {
         {"just in exp's reach", [&](int64_t) { return -80 - 10 * random.uniform() + (random.coin() ? 85 : 0); }}};
     for (const auto& [name, logit] : kinds) {
         SCOPED_TRACE(name);
-        with_logits(logit);
+        with_logits(logit, ADZE_SOFTMAX_STABLE, 0);
+        for (double off : {0.0, 100.0, -100.0}) {
+            SCOPED_TRACE(off);
+            with_logits(logit, ADZE_SOFTMAX_UNIFIED, off);
+        }
     }
 }
 
@@ -515,15 +550,24 @@ TEST_P(Attention, PlanFollowsItsUpdates) {
 }
 
 TEST_P(Attention, ASequenceIsTheSameAloneAndAmongOthers) {
+    adze_context_desc fixed = kit::describe(GetParam());
+    fixed.flags = ADZE_CONTEXT_DETERMINISTIC;
+    const kit::Context context =
+        kit::make<kit::Context>([&](adze_context** out) { return adze_context_create(&fixed, out); });
+    const kit::Stream stream = kit::make_stream(context);
     for (int window : {0, 700}) {
-        const std::vector<Sequence> sequences{{1, 3000}, {3, 77}, {1, 1}, {40, 90}, {2, 1000}, {1, 513}};
+        const std::vector<Sequence> sequences{{1, 3000}, {3, 77}, {1, 1}, {40, 90}, {2, 1000}, {1, 513}, {1, 9000}};
         AttentionCase c{.sequences = sequences, .shape = {4, 2, 32, 32, true, window}, .kv_dtype = ADZE_DTYPE_BF16};
+        if (window > 0) {  // and with every option that there is
+            c.shape.sink_tokens = 200, c.shape.soft_cap = 30;
+            c.masks = kit::Masks::kMixed, c.alibi = c.sinks = true;
+        }
         AttentionCall all(context, stream, c, random, kit::normal(random));
         all.run(stream);
         for (size_t s = 0; s < sequences.size(); ++s) {
             // Alone, in a plan of its own with other capacities, and with its queries split in two where there are two.
             for (int64_t skip : {int64_t{0}, sequences[s].qo_len / 2}) {
-                AttentionCase single = c;
+                AttentionCase single = all.c;
                 single.sequences = {{sequences[s].qo_len - skip, sequences[s].kv_len}};
                 single.spare_pages = random.integer(0, 300);
                 AttentionCall alone(context, stream, single, random, kit::normal(random));
@@ -538,6 +582,15 @@ TEST_P(Attention, ASequenceIsTheSameAloneAndAmongOthers) {
                                                all.paging.kv_indices.begin() + all.paging.kv_indptr[s + 1]);
                 alone.upload_indices();
                 desc.kv_indices = alone.indices.view();
+                if (all.c.masks != kit::Masks::kNone) {
+                    const int64_t words = (all.paging.kv_len(int(s)) + 31) / 32, begin = all.paging.mask_indptr[s];
+                    const bool masked = all.paging.mask_indptr[s + 1] > begin;
+                    alone.paging.mask_indptr = {0, masked ? single.sequences[0].qo_len * words : 0};
+                    const auto row = all.paging.mask.begin() + begin + (masked ? skip * words : 0);
+                    alone.paging.mask.assign(row, row + alone.paging.mask_indptr[1]);
+                    alone.upload_mask(), alone.update(stream);
+                    desc.mask = alone.mask.view();
+                }
                 desc.workspace = alone.workspace.data(), desc.workspace_bytes = alone.workspace.bytes();
                 ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
                 for (int64_t i = 0; i < single.sequences[0].qo_len; ++i) {
@@ -546,6 +599,98 @@ TEST_P(Attention, ASequenceIsTheSameAloneAndAmongOthers) {
                 }
             }
         }
+    }
+}
+
+class AttentionMerge : public Attention {
+protected:
+    void SetUp() override {
+        Attention::SetUp();
+        if (IsSkipped() || HasFatalFailure()) return;
+        const adze_attention_merge_desc nothing =
+            kit::MergeCall(1, 0, 1, 8, ADZE_DTYPE_F32, ADZE_DTYPE_F32, true, 0).desc();
+        if (adze_attention_merge_run(stream, &nothing) == ADZE_ERROR_NOT_SUPPORTED) GTEST_SKIP() << adze_last_error();
+    }
+};
+ADZE_ON_EACH_MACHINE(AttentionMerge);
+
+TEST_P(AttentionMerge, OfEveryShapeAndFormat) {
+    for (adze_dtype from : kit::kFloats) {
+        for (adze_dtype to : kit::kFloats) {
+            for (auto [parts, tokens, heads, dim] : {std::array{1, 3, 2, 64},
+                                                     {2, 1, 1, 8},
+                                                     {3, 5, 7, 80},
+                                                     {9, 2, 4, 128},
+                                                     {100, 1, 3, 24},
+                                                     {2, 40, 2, 256},
+                                                     {2, 1, 1, 1024},
+                                                     {4, 0, 2, 16}}) {
+                kit::MergeCall merge(parts, tokens, heads, dim, from, to, random.coin(), random.integer(0, 3));
+                merge.parts.fill(kit::normal(random)), merge.parts_lse.fill(kit::normal(random, 3));
+                merge.run(stream);
+                merge.expect_close();
+            }
+        }
+    }
+}
+
+TEST_P(AttentionMerge, OfPartsThatSawNothingOrAlmostAll) {
+    constexpr int kParts = 4, kTokens = 12, kHeads = 3, kDim = 64;
+    kit::MergeCall merge(kParts, kTokens, kHeads, kDim, ADZE_DTYPE_F32, ADZE_DTYPE_F32, true, 1);
+    for (int64_t row = 0; row < kParts * kTokens; ++row) {
+        for (int h = 0; h < kHeads; ++h) {
+            const int64_t token = row % kTokens;
+            const bool blind = token == 0 || random.integer(0, 2) == 0;  // token 0 saw no key in any part
+            const double far = token % 3 == 1 ? 1e4 : token % 3 == 2 ? -3e38 : 0;
+            merge.parts_lse.set(row, h, blind ? -HUGE_VAL : far * double(random.integer(0, 1)) + random.normal());
+            for (int e = 0; e < kDim; ++e) merge.parts.set(row, h * kDim + e, blind ? std::nan("") : random.normal());
+        }
+    }
+    merge.run(stream);
+    merge.expect_close();
+    for (int h = 0; h < kHeads; ++h) EXPECT_EQ(merge.lse.at(0, h), -HUGE_VAL);
+    for (int i = 0; i < kHeads * kDim; ++i) EXPECT_EQ(merge.o.at(0, i), 0);
+}
+
+// A sequence's pages dealt to sequences of their own, in any order, some without a page: merged, they are the sequence.
+TEST_P(AttentionMerge, OfASequencesPagesIsTheSequence) {
+    for (int round = 0; round < 6; ++round) {
+        const int64_t qo_len = random.pick<int64_t>({1, 1, 5, 20}), page = random.pick<int64_t>({1, 16, 33});
+        const int parts = int(random.integer(1, 6));
+        AttentionCase c{
+            .shape = {6, 2, 64, 80, false}, .page_size = int(page), .kv_dtype = ADZE_DTYPE_BF16, .extra_rows = 0};
+        for (int i = 0; i < parts; ++i) c.sequences.push_back({qo_len, random.integer(0, 30) * page});
+        c.sequences.push_back({qo_len, random.integer(1, 3 * page)});  // ends within a page
+        AttentionCall call(context, stream, c, random, kit::normal(random));
+        for (int64_t r = qo_len; r < call.paging.tokens(); ++r) {
+            for (int64_t i = 0; i < call.q.columns(); ++i) call.q.set(r, i, call.q.at(r % qo_len, i));
+        }
+        call.q.freeze();
+        call.run(stream);
+        const int dim = call.c.shape.dim_v;
+        kit::MergeCall merge(parts + 1, qo_len, 6, dim, ADZE_DTYPE_F32, ADZE_DTYPE_F32, true, 0);
+        std::vector<int> order(size_t(parts) + 1);
+        std::iota(order.begin(), order.end(), 0);
+        random.shuffle(order);
+        for (int64_t row = 0; row < (parts + 1) * qo_len; ++row) {
+            const int64_t from = order[size_t(row / qo_len)] * qo_len + row % qo_len;
+            for (int64_t i = 0; i < merge.parts.columns(); ++i) merge.parts.set(row, i, call.o.at(from, i));
+            for (int h = 0; h < 6; ++h) merge.parts_lse.set(row, h, call.lse.at(from, h));
+        }
+        merge.run(stream);
+        oracle::Paging whole = call.paging;
+        whole.qo_indptr = {0, int32_t(qo_len)}, whole.kv_indptr = {0, whole.kv_indptr.back()};
+        whole.kv_last_page_len = {whole.kv_last_page_len.back()};
+        std::vector<double> q = call.q.values();
+        q.resize(size_t(qo_len * call.q.columns()));
+        auto exact = oracle::attention<double>(whole, call.c.shape, q, call.k.reader(), call.v.reader());
+        auto plain = oracle::attention<float>(whole, call.c.shape, q, call.k.reader(), call.v.reader());
+        // The parts may err as much as the whole; their log-sum-exps, below 16, and the merge by some roundings more.
+        const double more = 2 + double(2 * 16 + parts + 32) / 32;
+        for (double& error : exact.o_error) error *= more;
+        for (double& error : exact.lse_error) error *= more;
+        EXPECT_TRUE(kit::close(merge.o, {exact.o, plain.o, exact.o_error}));
+        EXPECT_TRUE(kit::close(merge.lse, {exact.lse, plain.lse, exact.lse_error}));
     }
 }
 
@@ -583,18 +728,24 @@ TEST_P(Attention, OffsetsBeyondTwoToThe31) {
 TEST_P(Attention, DISABLED_FullSweep) {
     for (int round = 0; round < 600; ++round) {
         const int kv_heads = int(random.integer(1, 4));
-        const int window = random.coin() ? 0 : int(random.integer(1, 300));
+        oracle::AttentionShape shape{kv_heads * int(random.integer(1, 8)), kv_heads, int(random.integer(1, 20)) * 8,
+                                     int(random.integer(1, 20)) * 8, random.coin()};
+        if (random.coin()) shape.window = int(random.integer(1, 300)), shape.sink_tokens = int(random.integer(0, 200));
+        if (random.coin()) shape.soft_cap = std::exp2(random.uniform() * 8);
         check({.sequences = mixed(random.integer(9, 600)),
-               .shape = {kv_heads * int(random.integer(1, 8)), kv_heads, int(random.integer(1, 20)) * 8,
-                         int(random.integer(1, 20)) * 8, random.coin(), window},
-               .page_size = int(random.integer(1, 256)),
+               .shape = shape,
+               .page_size = int(random.integer(1, random.coin() ? 256 : 5000)),
                .q_dtype = random.pick(kit::kFloats),
                .kv_dtype = random.pick(kit::kFloats),
                .o_dtype = random.pick(kit::kFloats),
                .hnd = random.coin(),
                .lse = random.coin(),
                .scales = kit::Scales(random.integer(0, 5)),
-               .gap = random.integer(0, 9)});
+               .gap = random.integer(0, 9),
+               .masks = random.coin() ? kit::Masks(random.integer(0, 4)) : kit::Masks::kNone,
+               .alibi = random.coin(),
+               .sinks = random.coin(),
+               .softmax = adze_softmax(random.integer(0, 2))});
     }
 }
 

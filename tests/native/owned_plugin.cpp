@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 
 #include "runtime/backend.h"
 
@@ -13,7 +14,8 @@ using adze::DeviceContext;
 using adze::DeviceStream;
 
 const adze::HostServices* host;
-int contexts[2];  // their addresses are the devices'
+std::deque<OwnedStream> streams;  // of our own: events know them after their end
+int contexts[2];                  // their addresses are the devices'
 
 OwnedStream& of(DeviceStream* stream) {
     return *reinterpret_cast<OwnedStream*>(stream);
@@ -99,7 +101,7 @@ constexpr adze::BackendTable make_table() {
     table.write = write;
     table.read = read;
     table.stream_create = [](DeviceContext*, void* native) {
-        return reinterpret_cast<DeviceStream*>(native != nullptr ? native : new OwnedStream{});
+        return reinterpret_cast<DeviceStream*>(native != nullptr ? native : &streams.emplace_back());
     };
     table.stream_destroy = [](DeviceStream*) {};
     table.stream_synchronize = stream_synchronize;

@@ -88,7 +88,6 @@ protected:
         return out;
     }
 
-private:
     int32_t launches() const {
         adze_sim_launch out{};
         out.struct_size = sizeof out;
@@ -215,13 +214,93 @@ TEST_P(Traffic, LinearOfOneRow) {
           [&] { return adze_linear_run(stream, &desc); });
 }
 
+// The fewest bytes: keys, values, queries, results, and what pieces of split sequences write and their merge reads.
 TEST_P(Traffic, AttentionDecode) {
-    kit::AttentionCase c{.sequences = {{1, 4096}}, .shape = {32, 8, 128, 128}, .kv_dtype = ADZE_DTYPE_BF16};
-    c.q_dtype = c.o_dtype = ADZE_DTYPE_BF16;
-    kit::AttentionCall call(context, stream, c, random, [] { return 0.5; });
+    for (const auto& [name, sequences, dim_qk, dim_v, page_size] :
+         {std::tuple{"attention decode", std::vector<kit::Sequence>{{1, 4096}}, 128, 128, 16},
+          {"attention decode d64", {{1, 3000}}, 64, 64, 64},
+          {"attention decode d256", {{1, 1500}}, 256, 256, 16},
+          {"attention decode d192", {{1, 1500}}, 192, 128, 16},
+          {"attention drafts", {{4, 2000}}, 128, 128, 16}}) {
+        kit::AttentionCase c{.sequences = sequences, .shape = {32, 8, dim_qk, dim_v}, .page_size = page_size};
+        c.kv_dtype = c.q_dtype = c.o_dtype = ADZE_DTYPE_BF16;
+        kit::AttentionCall call(context, stream, c, random, [] { return 0.5; });
+        const adze_attention_desc desc = call.desc();
+        ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
+        const int64_t rows = sequences[0].qo_len * 32;
+        // One tile of rows: as many pieces as blocks.
+        const int64_t pieces = counts_of(0).kernel == std::string("attention_merge_splits") ? counts_of(1).grid_x : 0;
+        const double partials = 2.0 * double(pieces * rows * (dim_v + 2) * 4);
+        check(name, 2.0 * double(sequences[0].kv_len * 8 + rows) * (dim_qk + dim_v) + partials,
+              [&] { return adze_attention_run(stream, &desc); });
+    }
+}
+
+// Blocks of rows read the keys of their own: what is beyond the first reading comes from L2.
+TEST_P(Traffic, AttentionPrefill) {
+    for (const auto& [name, dim] :
+         {std::pair{"attention prefill", 128}, {"attention prefill d64", 64}, {"attention prefill d256", 256}}) {
+        kit::AttentionCase c{.sequences = {{256, 256}, {16, 300}}, .shape = {4, 1, dim, dim}};
+        c.kv_dtype = c.q_dtype = c.o_dtype = ADZE_DTYPE_BF16;
+        kit::AttentionCall call(context, stream, c, random, [] { return 0.5; });
+        const adze_attention_desc desc = call.desc();
+        check(name, 4.0 * dim * (556 + 272 * 4), [&] { return adze_attention_run(stream, &desc); });
+    }
+}
+
+// With phi where the logits are, no piece is done again; with phi off, each is, stable: as many matrix instructions twice.
+TEST_P(Traffic, AttentionDoesAgainWhatLeavesTheBoundsOfPhi) {
+    for (adze_dtype dtype : {ADZE_DTYPE_BF16, ADZE_DTYPE_F16}) {
+        kit::AttentionCase c{.sequences = {{1, 700}, {20, 200}, {150, 150}}, .shape = {4, 2, 64, 64}};
+        c.kv_dtype = c.q_dtype = c.o_dtype = dtype;
+        c.softmax = ADZE_SOFTMAX_UNIFIED;
+        kit::AttentionCall call(context, stream, c, random, kit::normal(random, 0.3));
+        const auto instructions = [&](adze_softmax softmax) {
+            const int32_t before = launches();
+            adze_attention_desc desc = call.desc();
+            desc.softmax = softmax;
+            if (softmax == ADZE_SOFTMAX_STABLE) desc.phi = {};
+            ADZE_EXPECT_OK(adze_attention_run(stream, &desc));
+            uint64_t sum = 0;
+            for (int32_t back = 0; back < launches() - before; ++back) sum += counts_of(back).matrix_instructions;
+            return sum;
+        };
+        const uint64_t once = instructions(ADZE_SOFTMAX_STABLE);
+        call.calibrate(-2);
+        EXPECT_EQ(instructions(ADZE_SOFTMAX_UNIFIED), once);
+        for (double off : {-100.0, 100.0}) {
+            call.calibrate(off);
+            EXPECT_EQ(instructions(ADZE_SOFTMAX_UNIFIED), 2 * once) << off;
+            EXPECT_EQ(instructions(ADZE_SOFTMAX_TUNED), once) << "softmax.csv has no row that says unified";
+        }
+    }
+}
+
+// A decode step's graph: one kernel for the pieces, one for their merge, whatever the lengths.
+TEST_P(Traffic, AttentionCapturedForDecodeIsTwoKernels) {
+    kit::AttentionCase c{.sequences = {{1, 700}, {1, 40}}, .shape = {8, 2, 64, 64}};
+    c.kv_dtype = c.q_dtype = c.o_dtype = ADZE_DTYPE_BF16;
+    c.max_q_len = 1;
+    kit::AttentionCall call(context, stream, c, random, kit::normal(random));
+    ADZE_ASSERT_OK(adze_stream_begin_capture(stream));
     const adze_attention_desc desc = call.desc();
-    check("attention decode", 2.0 * 4096 * 8 * 128 * 2 + 2 * 32 * 128 * 2,
-          [&] { return adze_attention_run(stream, &desc); });
+    ADZE_EXPECT_OK(adze_attention_run(stream, &desc));
+    const auto graph = kit::make<kit::Graph>([&](adze_graph** out) { return adze_stream_end_capture(stream, out); });
+    for (int64_t length : {700, 699, 300, 17}) {
+        call.paging.kv_indptr[1] = int32_t((length + 15) / 16);
+        const int32_t pages = call.paging.kv_indptr[1];
+        call.paging.kv_indptr[2] = pages + 3;
+        call.paging.kv_last_page_len = {int32_t(length - (pages - 1) * 16), 8};
+        call.update(stream);
+        const int32_t before = launches();
+        call.o.poison(), call.lse.poison();
+        ADZE_ASSERT_OK(adze_graph_launch(graph, stream));
+        ADZE_ASSERT_OK(adze_stream_synchronize(stream));
+        EXPECT_EQ(launches() - before, 2);
+        EXPECT_STREQ(counts_of(1).kernel, "attention_16");
+        EXPECT_STREQ(counts_of(0).kernel, "attention_merge_splits");
+        call.expect_close();
+    }
 }
 
 // Which kernel and grid serve a call.
@@ -248,11 +327,11 @@ TEST_P(Traffic, LinearTakesTheTileOfItsRows) {
     expect(17, filling, ADZE_DTYPE_F32, "linear_fma_64", 64);
 }
 
-TEST_P(Traffic, AttentionTakesTheInstanceOfItsHeads) {
+TEST_P(Traffic, AttentionTakesTheInstanceOfItsRows) {
     adze_device_info info{};
     info.struct_size = sizeof info;
     ADZE_ASSERT_OK(adze_context_info(context, &info));
-    const auto expect = [&](kit::Sequence sequence, int group, int dim, const char* kernel, int warps, int64_t tiles,
+    const auto expect = [&](kit::Sequence sequence, int group, int dim, const char* kernel, int warps,
                             adze_dtype q = ADZE_DTYPE_BF16) {
         kit::AttentionCase c{.sequences = {sequence}, .shape = {2 * group, 2, dim, dim}, .kv_dtype = ADZE_DTYPE_BF16};
         c.q_dtype = c.o_dtype = q;
@@ -263,15 +342,20 @@ TEST_P(Traffic, AttentionTakesTheInstanceOfItsHeads) {
         EXPECT_STREQ(launch.kernel, kernel) << dim;
         EXPECT_EQ(launch.block_threads, uint32_t(warps * info.warp_size)) << dim;
         EXPECT_EQ(launch.grid_y, 2) << dim;
-        EXPECT_EQ(launch.grid_z, tiles) << dim;
     };
-    expect({1, 40}, 4, 64, "attention_64", 2, 1);
-    expect({8, 40}, 4, 96, "attention_128", 2, 1);
-    expect({9, 40}, 4, 128, "attention_128", 4, 1);
-    expect({32, 40}, 4, 64, "attention_64", 4, 2);
-    expect({1, 40}, 4, 256, "attention_256", 2, 1);
-    // q as three numbers of bf16: two warps' rows no longer fit into 64 KB.
-    expect({1, 40}, 4, 256, "attention_256", info.warp_size == 64 ? 1 : 2, 1, ADZE_DTYPE_F32);
+    expect({1, 40}, 4, 64, "attention_16", 4);
+    expect({4, 40}, 4, 128, "attention_16", 4);
+    expect({1, 40}, 16, 256, "attention_16", 2);
+    expect({5, 40}, 4, 96, "attention_64", 4);
+    expect({16, 40}, 4, 256, "attention_64", 4);
+    expect({17, 40}, 4, 64, "attention_128", 4);
+    expect({40, 40}, 4, 128, "attention_128", 4);
+    // Queries of 64 KB: more than sm_89 and gfx90a have besides tiles.
+    const bool large = info.shared_memory_per_block > (100 << 10);
+    expect({40, 40}, 4, 256, large ? "attention_128" : "attention_64", large ? 8 : 4);
+    // q as three numbers of bf16: one block of rows a warp, and where that is too much, 16 rows a block.
+    expect({40, 40}, 4, 64, "attention_64", 4, ADZE_DTYPE_F32);
+    expect({40, 40}, 4, 256, large ? "attention_64" : "attention_16", large ? 4 : 2, ADZE_DTYPE_F32);
 }
 
 }  // namespace

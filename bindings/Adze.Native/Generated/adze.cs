@@ -189,6 +189,9 @@ namespace Adze.Native.Interop
             [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_kv_append_run", CallingConvention = __CallingConvention.Cdecl)]
             internal static extern global::Adze.Native.Interop.adze_status adze_kv_append_run(__IntPtr stream, __IntPtr desc);
 
+            [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_attention_merge_run", CallingConvention = __CallingConvention.Cdecl)]
+            internal static extern global::Adze.Native.Interop.adze_status adze_attention_merge_run(__IntPtr stream, __IntPtr desc);
+
             [SuppressUnmanagedCodeSecurity, DllImport("adze", EntryPoint = "adze_embedding_run", CallingConvention = __CallingConvention.Cdecl)]
             internal static extern global::Adze.Native.Interop.adze_status adze_embedding_run(__IntPtr stream, __IntPtr desc);
 
@@ -285,6 +288,13 @@ namespace Adze.Native.Interop
         }
     }
 
+    internal enum adze_softmax
+    {
+        ADZE_SOFTMAX_STABLE = 0,
+        ADZE_SOFTMAX_UNIFIED = 1,
+        ADZE_SOFTMAX_TUNED = 2
+    }
+
     internal unsafe partial struct adze_kv_cache
     {
         [StructLayout(LayoutKind.Sequential, Size = 80)]
@@ -306,7 +316,7 @@ namespace Adze.Native.Interop
 
     internal unsafe partial struct adze_attention_plan_desc
     {
-        [StructLayout(LayoutKind.Sequential, Size = 56)]
+        [StructLayout(LayoutKind.Sequential, Size = 80)]
         internal partial struct __Internal
         {
             internal uint struct_size;
@@ -321,12 +331,17 @@ namespace Adze.Native.Interop
             internal int max_sequences;
             internal long max_q_tokens;
             internal long max_kv_pages;
+            internal long max_mask_words;
+            internal int max_q_len;
+            internal int sink_tokens;
+            internal float logits_soft_cap;
+            internal int reserved;
         }
     }
 
     internal unsafe partial struct adze_attention_batch
     {
-        [StructLayout(LayoutKind.Sequential, Size = 32)]
+        [StructLayout(LayoutKind.Sequential, Size = 40)]
         internal partial struct __Internal
         {
             internal uint struct_size;
@@ -334,16 +349,17 @@ namespace Adze.Native.Interop
             internal __IntPtr qo_indptr;
             internal __IntPtr kv_indptr;
             internal __IntPtr kv_last_page_len;
+            internal __IntPtr mask_indptr;
         }
     }
 
     internal unsafe partial struct adze_attention_desc
     {
-        [StructLayout(LayoutKind.Sequential, Size = 352)]
+        [StructLayout(LayoutKind.Sequential, Size = 520)]
         internal partial struct __Internal
         {
             internal uint struct_size;
-            internal uint reserved;
+            internal global::Adze.Native.Interop.adze_softmax softmax;
             internal __IntPtr plan;
             internal global::Adze.Native.Interop.adze_tensor.__Internal q;
             internal global::Adze.Native.Interop.adze_tensor.__Internal o;
@@ -353,6 +369,12 @@ namespace Adze.Native.Interop
             internal global::Adze.Native.Interop.adze_kv_cache.__Internal v;
             internal __IntPtr workspace;
             internal ulong workspace_bytes;
+            internal global::Adze.Native.Interop.adze_tensor.__Internal mask;
+            internal global::Adze.Native.Interop.adze_tensor.__Internal alibi_slopes;
+            internal global::Adze.Native.Interop.adze_tensor.__Internal sinks;
+            internal global::Adze.Native.Interop.adze_tensor.__Internal phi;
+            internal float phi_below;
+            internal float phi_above;
         }
     }
 
@@ -369,6 +391,22 @@ namespace Adze.Native.Interop
             internal global::Adze.Native.Interop.adze_tensor.__Internal kv_indices;
             internal global::Adze.Native.Interop.adze_kv_cache.__Internal k_cache;
             internal global::Adze.Native.Interop.adze_kv_cache.__Internal v_cache;
+        }
+    }
+
+    internal unsafe partial struct adze_attention_merge_desc
+    {
+        [StructLayout(LayoutKind.Sequential, Size = 176)]
+        internal partial struct __Internal
+        {
+            internal uint struct_size;
+            internal int num_parts;
+            internal int num_heads;
+            internal int reserved;
+            internal global::Adze.Native.Interop.adze_tensor.__Internal parts;
+            internal global::Adze.Native.Interop.adze_tensor.__Internal parts_lse;
+            internal global::Adze.Native.Interop.adze_tensor.__Internal o;
+            internal global::Adze.Native.Interop.adze_tensor.__Internal lse;
         }
     }
 

@@ -2,6 +2,7 @@
 global using static Adze.Native.Interop.NativeMethods.__Internal;
 global using adze_attention_batch = Adze.Native.Interop.adze_attention_batch.__Internal;
 global using adze_attention_desc = Adze.Native.Interop.adze_attention_desc.__Internal;
+global using adze_attention_merge_desc = Adze.Native.Interop.adze_attention_merge_desc.__Internal;
 global using adze_attention_plan_desc = Adze.Native.Interop.adze_attention_plan_desc.__Internal;
 global using adze_backend = Adze.Native.Interop.adze_backend;
 global using adze_context_desc = Adze.Native.Interop.adze_context_desc.__Internal;
@@ -19,6 +20,7 @@ global using adze_rope_scaling = Adze.Native.Interop.adze_rope_scaling;
 global using adze_sampling_desc = Adze.Native.Interop.adze_sampling_desc.__Internal;
 global using adze_silu_gate_desc = Adze.Native.Interop.adze_silu_gate_desc.__Internal;
 global using adze_sim_launch = Adze.Native.Interop.adze_sim_launch.__Internal;
+global using adze_softmax = Adze.Native.Interop.adze_softmax;
 global using adze_status = Adze.Native.Interop.adze_status;
 global using adze_tensor = Adze.Native.Interop.adze_tensor.__Internal;
 global using adze_weight_desc = Adze.Native.Interop.adze_weight_desc.__Internal;

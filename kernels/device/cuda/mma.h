@@ -124,25 +124,35 @@ ADZE_DEVICE Vec<uint32_t, 2> load_matrices2(uint32_t address) {
     return r;
 }
 
+// Where a lane's 16 bytes are: at (lane_row, lane_column) from (row, column) on, which is a multiple of 8 rows and does not
+// leave its panel. Constants come last: the compiler would else keep an address for each of them.
+template <class Tile>
+ADZE_DEVICE uint32_t chunk_address(const Tile& tile, int row, int column, int lane_row, int lane_column) {
+    const int panel = column / Tile::kPanel * Tile::kPanel;
+    const int index = Tile::index(lane_row, column - panel + lane_column);
+    return address_of(tile.data, index) +
+           static_cast<uint32_t>(panel * Tile::kRows + row * Tile::kPanel) * uint32_t{sizeof(typename Tile::Element)};
+}
+
 template <class M, class Tile>
 ADZE_DEVICE typename M::A load_a(const Tile& tile, int row, int column, Site) {
     constexpr int kChunk = 4 * M::kPack;  // elements of 16 bytes
     const int lane = lane_index();
-    const int index = Tile::index(row + lane % 16, column + lane / 16 * kChunk);
-    return {__builtin_bit_cast(decltype(M::A::value), load_matrices4<false>(address_of(tile.data, index)))};
+    const uint32_t address = chunk_address(tile, row, column, lane % 16, lane / 16 * kChunk);
+    return {__builtin_bit_cast(decltype(M::A::value), load_matrices4<false>(address))};
 }
 template <class M, class Tile>
 ADZE_DEVICE typename M::B load_b(const Tile& tile, int n, int k, Site) {
     constexpr int kChunk = 4 * M::kPack;
     const int lane = lane_index() % 16;  // the addresses of the others are not used
-    const int index = Tile::index(n + lane % 8, k + lane / 8 * kChunk);
-    return {__builtin_bit_cast(decltype(M::B::value), load_matrices2<false>(address_of(tile.data, index)))};
+    const uint32_t address = chunk_address(tile, n, k, lane % 8, lane / 8 * kChunk);
+    return {__builtin_bit_cast(decltype(M::B::value), load_matrices2<false>(address))};
 }
 template <class M, class Tile>
 ADZE_DEVICE typename M::B load_b_rows(const Tile& tile, int k, int n, Site) {
     static_assert(M::kPack == 2, "of 2-byte elements");
-    const int index = Tile::index(k + lane_index() % 16, n);
-    return {__builtin_bit_cast(decltype(M::B::value), load_matrices2<true>(address_of(tile.data, index)))};
+    const uint32_t address = chunk_address(tile, k, n, lane_index() % 16, 0);
+    return {__builtin_bit_cast(decltype(M::B::value), load_matrices2<true>(address))};
 }
 
 template <class M, int kUnits, class Tile>

@@ -11,7 +11,7 @@ namespace adze::sim {
 [[noreturn]] void fail_misaligned(const char* does, const void* address, uint32_t bytes, const Site& site);
 [[noreturn]] void fail_shared(const char* does, uint32_t offset, int64_t index, int64_t count, uint32_t bytes,
                               const Site& site);
-// Which granules of a reserved buffer have memory: of each access it is asked for.
+// Which granules of a reserved buffer have memory: each access asks.
 class Granules;
 // Checks a view of memory that the simulator allocated; memory that it did not is the caller's affair. NULL: there is memory
 // all over.

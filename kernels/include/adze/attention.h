@@ -103,22 +103,25 @@ ADZE_API adze_status adze_attention_plan_update(adze_attention_plan* plan, const
  *  may overlap need one each. */
 ADZE_API adze_status adze_attention_workspace_size(const adze_attention_plan* plan, uint64_t* bytes);
 
-/** o = softmax(softmax_scale * q k^T + mask) v, per query head; query head h reads KV head h / (num_q_heads /
- * num_kv_heads). A query that sees no key, or only keys whose logit is -inf, gives o = 0 and lse = -inf. A NaN or Inf
- * among the values reaches every query that sees its key; on GPUs also queries that see another key of the same 64, and
- * in sm_90a's prefill those that share 128 rows (query tokens times heads of the group) with one that sees a key of the
- * same 128. On gfx90a subnormal elements of the caches count as zero: its matrix instructions take them so. Rows of q, o and lse
- * beyond the batch are neither read nor written. */
-/** How the exponentials are kept within range. Results differ by rounding only, for every input. */
+/** How the exponentials are kept within range. Results differ by rounding only, for every input; cpu does all alike. */
 typedef enum adze_softmax ADZE_AS_INT32 {
     /** By the running maximum of a row's logits. */
     ADZE_SOFTMAX_STABLE = 0,
     /** By phi, known beforehand: no maximum is needed and nothing is rescaled (FlashDecoding++, section 3). A part of a
-     *  row's keys whose logits leave the bounds around phi is done again with its maximum, in the same launch. Backends
-     *  may take STABLE instead: cpu always does, GPUs for caches and sizes where it is not slower. */
-    ADZE_SOFTMAX_UNIFIED = 1
+     *  row's keys whose logits leave the bounds around phi is done again with its maximum, in the same launch. */
+    ADZE_SOFTMAX_UNIFIED = 1,
+    /** UNIFIED where it was measured to be faster on this architecture, for this cache, head dim and number of rows; else
+     *  STABLE. phi is given either way. */
+    ADZE_SOFTMAX_TUNED = 2
 } adze_softmax;
 
+/** o = softmax(x) v, per query head; query head h reads KV head h / (num_q_heads / num_kv_heads). The logit x of a key is
+ *  softmax_scale * q.k, then capped by logits_soft_cap, then with its ALiBi bias. A query that sees no key, or only keys
+ *  whose logit is -inf, gives o = 0 and lse = -inf, or lse = the head's sink where sinks are given. A NaN or Inf among
+ *  the values reaches every query that sees its key; on GPUs also queries that see another key of the same 64, and in sm_90a's
+ * prefill those that share 128 rows (query tokens times heads of the group) with one that sees a key of the same 128. On
+ *  gfx90a subnormal elements of the caches count as zero: its matrix instructions take them so. Rows of q, o and lse
+ *  beyond the batch are neither read nor written. */
 typedef struct adze_attention_desc {
     uint32_t struct_size;
     adze_softmax softmax;
@@ -133,22 +136,23 @@ typedef struct adze_attention_desc {
     uint64_t workspace_bytes; /**< >= adze_attention_workspace_size() */
     /** [1, >= words] I32, or absent when the batch has no masks. Row i of a sequence begins at word mask_indptr[s] + i *
      *  ceil(kv_len / 32); bit j % 32 (lowest first) of its word j / 32 says whether query i sees position j, where the
-     *  plan's causal and window let it. */
+     *  plan's causal and window let it. Bits from kv_len on do not matter. */
     adze_tensor mask;
     adze_tensor alibi_slopes; /**< [1, num_q_heads] F32 or absent: slope * (key's position - query's) is added to logits
                                * (ALiBi, arXiv 2108.12409) */
     adze_tensor
-        sinks;       /**< [1, num_q_heads] F32 or absent: a logit that takes part in a head's softmax and has no value;
+        sinks; /**< [1, num_q_heads] F32 or absent: a logit that takes part in a head's softmax and has no value;
                         * lse includes it */
-    adze_tensor phi; /**< [1, num_q_heads] F32 for UNIFIED, else absent: finite, near the largest logits of the head */
+    adze_tensor
+        phi; /**< [1, num_q_heads] F32 unless STABLE, then absent: finite, near the largest logits of the head */
     float phi_below; /**< UNIFIED: a row whose maximum is below phi - phi_below is done with its maximum; > 0, and at
                         * most what the weights' format allows; 0: that much */
     float phi_above; /**< UNIFIED: so is one that has a logit above phi + phi_above; likewise */
 } adze_attention_desc;
 
-/** Runs the plan's batch as of the last update. In a capture, where batches come later, q, o, lse and kv_indices must be
- *  large enough for the plan's capacities. A page id outside the cache is INVALID_ARGUMENT on cpu and sim; on a GPU only in a
- *  context with ADZE_CONTEXT_CHECK_INDICES. */
+/** Runs the plan's batch as of the last update. In a capture, where batches come later, q, o, lse, kv_indices and mask
+ *  must be large enough for the plan's capacities. A page id outside the cache is INVALID_ARGUMENT on cpu and sim; on a
+ *  GPU only in a context with ADZE_CONTEXT_CHECK_INDICES. */
 ADZE_API adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* desc);
 
 /** Stores the keys and values of a batch's query tokens at their positions in the cache, each the f32 quotient of its value
@@ -181,7 +185,7 @@ typedef struct adze_attention_merge_desc {
     adze_tensor parts; /**< [num_parts * tokens, num_heads * head_dim], F32, F16 or BF16; row i * tokens + t: token t of
                             * part i */
     adze_tensor parts_lse; /**< [num_parts * tokens, num_heads] F32, natural logarithms */
-    adze_tensor o;         /**< [tokens, num_heads * head_dim], F32, F16 or BF16 */
+    adze_tensor o;         /**< [tokens, num_heads * head_dim], F32, F16 or BF16; head_dim is 1024 at most */
     adze_tensor lse;       /**< [tokens, num_heads] F32, or absent */
 } adze_attention_merge_desc;
 

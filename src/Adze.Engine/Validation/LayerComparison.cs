@@ -78,6 +78,9 @@ internal sealed class LayerComparison : IForwardObserver
     private ErrorRow Row(string name, string tensor)
     {
         (double relative, double largest) = _reference.Tolerance(tensor, _model.DType);
+        // The other implementation's error says nothing about a cache that rounds more than activations do.
+        if (_model.CacheDType.Bits() < _model.DType.Bits() && tensor != ReferenceFile.HiddenName(0))
+            (relative, largest) = (double.PositiveInfinity, double.PositiveInfinity);
         return new ErrorRow(name, double.NaN, relative, double.NaN, largest);
     }
 }

@@ -48,7 +48,7 @@ public static class Validator
         CountRow? exact = null;
         if (heldOut.Length > 0)
             (exact, statistics) = AnswerHeldOut(model, heldOut, options, cancellationToken);
-        return new ValidationReport(model.Device, model.DType, errors, greedy, exact, statistics);
+        return new ValidationReport(model.Device, model.DType, model.CacheDType, errors, greedy, exact, statistics);
     }
 
     /// <summary>

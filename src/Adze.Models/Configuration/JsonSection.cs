@@ -121,12 +121,42 @@ internal readonly struct JsonSection
         };
     }
 
+    /// <summary>A list of lists of finite numbers.</summary>
+    public float[][] Floats(string key, int rows, int columns)
+    {
+        JsonElement[] lists = List(key, Find(key) ?? throw Missing(key), rows);
+        float[][] values = new float[rows][];
+        for (int row = 0; row < rows; row++)
+        {
+            string name = $"{key}[{row}]";
+            JsonElement[] list = List(name, lists[row], columns);
+            values[row] = new float[columns];
+            for (int column = 0; column < columns; column++)
+                values[row][column] = Finite($"{name}[{column}]", list[column]);
+        }
+        return values;
+    }
+
     public ModelFormatException Wrong(string key, JsonElement value, string expected) =>
         Wrong(key, $"is {ModelFormatException.Quote(value.GetRawText())}; expected {expected}");
 
     public ModelFormatException Wrong(string key, string what) => new($"{_path}: {_prefix}{key} {what}");
 
     private ModelFormatException Missing(string key) => new($"{_path}: {_prefix}{key} is missing");
+
+    private JsonElement[] List(string key, JsonElement value, int length)
+    {
+        if (value.ValueKind != JsonValueKind.Array)
+            throw Wrong(key, value, $"a list of {length}");
+        return value.GetArrayLength() == length
+            ? [.. value.EnumerateArray()]
+            : throw Wrong(key, $"has {value.GetArrayLength()} entries; this model asks for {length}");
+    }
+
+    private float Finite(string key, JsonElement value) =>
+        value.ValueKind == JsonValueKind.Number && value.TryGetSingle(out float number) && float.IsFinite(number)
+            ? number
+            : throw Wrong(key, value, "a finite number");
 
     private int TokenId(string key, JsonElement value) =>
         value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int id) && id >= 0

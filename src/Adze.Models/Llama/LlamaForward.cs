@@ -11,12 +11,13 @@ namespace Adze.Models;
 /// where each sum is computed together with the norm that follows it. Every function writes one of the preallocated
 /// activations and returns its first T rows; nothing is allocated.</summary>
 internal readonly ref struct LlamaForward(
-    ModelConfig config, LlamaWeights weights, Activations activations, AdzeStream stream, ForwardBatch batch)
+    ModelConfig config, LlamaWeights weights, Activations activations, AdzeStream stream, ForwardBatch batch,
+    IForwardObserver? observer)
 {
     private readonly long _tokens = batch.Ids.Columns;
     private readonly float _epsilon = (float)config.RmsNormEpsilon;
 
-    public DeviceTensor Run(IForwardObserver? observer)
+    public DeviceTensor Run()
     {
         DeviceTensor hidden = Embed();
         observer?.OnHidden(0, hidden);
@@ -38,10 +39,11 @@ internal readonly ref struct LlamaForward(
         DeviceTensor k = Rope(Project(activations.Key, x, layer.Key));
         DeviceTensor v = Project(activations.Value, x, layer.Value);
         (KvCacheView keys, KvCacheView values) = (batch.Cache.Keys(index), batch.Cache.Values(index));
+        observer?.OnAttention(index, q, k);
         Native.Attention.AppendKv(stream, keys, values, k, v, batch.KvIndices, batch.Plan);
         DeviceTensor attended = Rows(activations.Attended);
         Native.Attention.Run(stream, attended, q, keys, values, batch.KvIndices, batch.Plan,
-            workspace: batch.AttentionWorkspace);
+            workspace: batch.AttentionWorkspace, options: layer.Softmax);
         return Project(activations.Update, attended, layer.Output);
     }
 

@@ -16,7 +16,8 @@ public sealed class LlamaModel : IDisposable
     /// <param name="checkpoint">The model folder.</param>
     /// <param name="options">Types and capacities; null for the defaults.</param>
     /// <param name="progress">Told the share that is loaded, from 0 to 1.</param>
-    /// <exception cref="ModelFormatException">A file was changed while it was read.</exception>
+    /// <exception cref="ModelFormatException">A file was changed while it was read, or the folder lacks the
+    /// <c>adze.json</c> that the options ask for.</exception>
     /// <exception cref="AdzeException">The device refuses, or its memory does not suffice.</exception>
     public LlamaModel(AdzeContext context, AdzeStream stream, Checkpoint checkpoint, ModelOptions? options = null,
         IProgress<double>? progress = null)
@@ -27,7 +28,7 @@ public sealed class LlamaModel : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(Options.MaxLogitRows, nameof(options));
         _context = context;
         Config = checkpoint.Config;
-        _weights = new LlamaWeights(context, stream, checkpoint, progress);
+        _weights = new LlamaWeights(context, stream, checkpoint, Options, progress);
         try
         {
             ulong workspaceBytes = _weights.WorkspaceBytes(Options.MaxTokens, Options.MaxLogitRows);
@@ -58,6 +59,8 @@ public sealed class LlamaModel : IDisposable
     /// <summary>Device memory of the activations, in bytes.</summary>
     public ulong ActivationBytes => _activations.Bytes;
 
+    internal IReadOnlyList<LlamaLayer> Layers => _weights.Layers;
+
     /// <summary>A plan for this model's attention.</summary>
     public AttentionPlan CreatePlan(int pageSize, int maxSequences, long maxKvPages) => new(_context,
         new AttentionPlanOptions
@@ -74,8 +77,8 @@ public sealed class LlamaModel : IDisposable
         });
 
     /// <summary>A cache for this model's keys and values.</summary>
-    public PagedKvCache CreateCache(int numPages, int pageSize) => new(_context, Config,
-        Options.CacheDType == DType.None ? Options.DType : Options.CacheDType, numPages, pageSize);
+    public PagedKvCache CreateCache(int numPages, int pageSize) => new(
+        _context, Config, Options.EffectiveCacheDType, numPages, pageSize);
 
     /// <summary>Runs the model on a batch of tokens: appends their keys and values to the cache, and computes the
     /// logits of the rows that <see cref="ForwardBatch.LogitRows"/> names. Allocates nothing; can be captured in a
@@ -85,7 +88,7 @@ public sealed class LlamaModel : IDisposable
     public DeviceTensor Forward(AdzeStream stream, ForwardBatch batch, IForwardObserver? observer = null)
     {
         Check(batch);
-        return new LlamaForward(Config, _weights, _activations, stream, batch).Run(observer);
+        return new LlamaForward(Config, _weights, _activations, stream, batch, observer).Run();
     }
 
     /// <summary>Frees the device memory.</summary>

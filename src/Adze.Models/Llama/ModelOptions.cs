@@ -12,6 +12,12 @@ public sealed record ModelOptions
     /// <summary>The type of the KV cache; None for that of the activations.</summary>
     public DType CacheDType { get; init; }
 
+    internal DType EffectiveCacheDType => CacheDType == DType.None ? DType : CacheDType;
+
+    /// <summary>Attention's softmax. Unified takes φ from the folder's <c>adze.json</c>, which must be there;
+    /// Tuned is Stable without it.</summary>
+    public Softmax Softmax { get; init; }
+
     /// <summary>The most tokens of one forward pass, over all sequences.</summary>
     public int MaxTokens { get; init; } = 512;
 

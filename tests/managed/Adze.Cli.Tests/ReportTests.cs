@@ -27,6 +27,21 @@ public sealed class ReportTests
     }
 
     [Fact]
+    public void Validate_holds_a_narrower_cache_to_the_answers_alone()
+    {
+        string[] validate = ["validate", "--model", Repository.Orders, "--reference", Repository.OrdersReference,
+            "--backend", "cpu", "--held-out", "20", "--kv-cache", "bf16", "--page-size", "5"];
+        CliResult result = Cli.Run(validate);
+        Assert.Equal((0, ""), (result.Code, result.Error));
+        Assert.Matches(@"embedding +0 +0 +0 +0 +ok", result.Out);
+        Assert.Matches(@"layer 1 +\d\S* +- +\d\S* +- +- ", result.Out);
+        Assert.Matches(@"held-out answers +\d+/20 +95 % +ok", result.Out);
+        Assert.EndsWith("f32, KV cache in bf16: passed\n", result.Out, StringComparison.Ordinal);
+        using JsonDocument json = JsonDocument.Parse(Cli.Run([.. validate, "--json"]).Out);
+        Assert.Equal("bf16", json.RootElement.GetProperty("kv_cache").GetString());
+    }
+
+    [Fact]
     public void Validate_exits_with_1_and_says_which_row_is_over()
     {
         using ModelCopy copy = new(Repository.Odd);

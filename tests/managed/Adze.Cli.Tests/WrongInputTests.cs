@@ -37,6 +37,11 @@ public sealed class WrongInputTests
     [InlineData("--backend", "1")]
     [InlineData("--backend", "CPU")]
     [InlineData("--dtype", "int4")]
+    [InlineData("--kv-cache", "int5")]
+    [InlineData("--kv-cache", "i32")]
+    [InlineData("--page-size", "0")]
+    [InlineData("--page-size", "257")]
+    [InlineData("--softmax", "fast")]
     public void A_wrong_value_is_a_usage_error_that_names_it(string option, string value)
     {
         CliResult result = Cli.Run([.. s_generate, $"{option}={value}"]);
@@ -59,6 +64,11 @@ public sealed class WrongInputTests
     [InlineData("'stray'", "generate", "--model", "m", "--prompt", "a", "stray")]
     [InlineData("'bogus'", "bogus")]
     [InlineData("'extra'", "info", "extra")]
+    [InlineData("command", "tune")]
+    [InlineData("command", "bench")]
+    [InlineData("'linear'", "bench", "linear")]
+    [InlineData("Option '--model' is required", "tune", "attention")]
+    [InlineData("--threads", "bench", "attention", "--threads", "2")]
     [InlineData("command")]
     public void Wrong_usage_exits_with_2_and_help(string message, params string[] args)
     {
@@ -66,6 +76,13 @@ public sealed class WrongInputTests
         result.ExpectRefusal(2, message);
         Assert.Contains("Usage:", result.Error, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void Wrong_usage_of_a_command_in_a_group_shows_its_own_help() => Assert.Contains(
+        "Usage:\n  adze tune attention [options]".Replace("adze", AppName, StringComparison.Ordinal),
+        Cli.Run("tune", "attention", "--model", "m", "--context", "x").Error, StringComparison.Ordinal);
+
+    private static string AppName => System.CommandLine.RootCommand.ExecutableName;
 
     [Fact]
     public void Help_is_a_result()

@@ -92,6 +92,91 @@ public sealed class LlamaModelTests : IDisposable
         Assert.InRange(relative, 1e-5, 1e-2);
     }
 
+    [Fact]
+    public void AnObserverIsShownWhatLogitsAreMadeOf()
+    {
+        new TestCheckpoint().AddTensors(_folder).Write(_folder);
+        using Checkpoint checkpoint = Checkpoint.Open(_folder.Path);
+        using ModelRunner runner = new(_folder.Path);
+        AttentionRecorder recorder = new(runner.Stream);
+        runner.Run(true, recorder, (new(), Ids));
+        NaiveLlama naive = new(checkpoint);
+        naive.Run(Ids);
+        Assert.Equal(naive.Rotated.Count, recorder.Seen.Count);
+        foreach (((float[] q, float[] k), (double[][] expectedQ, double[][] expectedK)) in recorder.Seen.Zip(naive.Rotated))
+        {
+            ExpectClose(expectedQ, q);
+            ExpectClose(expectedK, k);
+        }
+
+        static void ExpectClose(double[][] expected, float[] actual) => Assert.InRange(Reference.Errors(
+            actual, [.. expected.SelectMany(row => row).Select(value => (float)value)]).Relative, 0, 1e-6);
+    }
+
+    [Theory]
+    [InlineData(DType.BF16, 16, 0)]
+    [InlineData(DType.F8E4M3, 8, 4)]
+    [InlineData(DType.I8, 8, 4)]
+    [InlineData(DType.I4, 16, 4)] // of 8 elements, padded to 32
+    public void CacheLaysOutVectorsAndScales(DType dtype, int vectorBytes, int scaleBytes)
+    {
+        ModelConfig config = WriteConfig(new TestCheckpoint().With("num_attention_heads", 6).With("num_key_value_heads", 3)
+            .With("head_dim", 8));
+        using AdzeContext context = new(new ContextOptions { Backend = Backend.Cpu, NumThreads = 1 });
+        using PagedKvCache cache = new(context, config, dtype, numPages: 5, pageSize: 4);
+        const int Vectors = 3 * 4; // of a page of a block
+        Assert.Equal((ulong)(2 * 2 * Vectors * (vectorBytes + scaleBytes)), PagedKvCache.BytesPerPage(config, dtype, 4));
+        Assert.Equal(5 * PagedKvCache.BytesPerPage(config, dtype, 4), cache.Bytes);
+        KvCacheView values = cache.Values(1); // the last of four blocks
+        int stride = vectorBytes * 8 / dtype.Bits();
+        Assert.Equal((ulong)(3 * 5 * Vectors * vectorBytes), values.OffsetBytes);
+        Assert.Equal((Vectors * stride, 3 * stride, stride), (values.PageStride, values.TokenStride, values.HeadStride));
+        Assert.Equal(scaleBytes == 0, values.Scales.IsAbsent);
+        if (scaleBytes == 0)
+            return;
+        Assert.Equal((ulong)(3 * 5 * Vectors * scaleBytes), values.Scales.OffsetBytes);
+        Assert.Equal((Vectors, 1, 4), (values.ScalePageStride, values.ScaleTokenStride, values.ScaleHeadStride));
+    }
+
+    [Theory]
+    [InlineData(DType.F16)]
+    [InlineData(DType.I4)]
+    public void CopyingAPageTakesItsScalesAlong(DType dtype)
+    {
+        const int Pages = 5, Blocks = 4, Source = 1, Destination = 3;
+        ModelConfig config = WriteConfig(new TestCheckpoint());
+        using AdzeContext context = new(new ContextOptions { Backend = Backend.Cpu, NumThreads = 1 });
+        using AdzeStream stream = new(context);
+        using PagedKvCache cache = new(context, config, dtype, Pages, pageSize: 4);
+        KvCacheView keys = cache.Keys(0);
+        DeviceBuffer?[] buffers = [keys.Buffer, keys.Scales.Buffer];
+        byte[][] before = [.. buffers.Select(Fill)];
+        cache.CopyPage(Source, Destination, stream);
+        foreach ((DeviceBuffer? buffer, byte[] expected) in buffers.Zip(before))
+        {
+            int page = expected.Length / Blocks / Pages;
+            for (int block = 0; block < Blocks; block++)
+                expected.AsSpan((block * Pages + Source) * page, page).CopyTo(expected.AsSpan((block * Pages + Destination) * page));
+            byte[] after = new byte[expected.Length];
+            buffer?.Read<byte>(after, stream);
+            Assert.Equal(expected, after);
+        }
+
+        byte[] Fill(DeviceBuffer? buffer)
+        {
+            byte[] bytes = new byte[buffer?.Bytes ?? 0];
+            new Random(3).NextBytes(bytes);
+            buffer?.Write<byte>(bytes, stream);
+            return bytes;
+        }
+    }
+
+    private ModelConfig WriteConfig(TestCheckpoint made)
+    {
+        made.AddTensors(_folder).Write(_folder);
+        return ModelConfig.Load(_folder.Path);
+    }
+
     [Theory]
     [InlineData(0)]
     [InlineData(1)]
@@ -155,11 +240,13 @@ public sealed class LlamaModelTests : IDisposable
         inputs.ForEach(input => input.Dispose());
     }
 
-    [Fact]
-    public void CopiedPagesServeAsWellAsTheirOriginals()
+    [Theory]
+    [InlineData(DType.F32)]
+    [InlineData(DType.F16)]
+    public void CopiedPagesServeAsWellAsTheirOriginals(DType dtype)
     {
         new TestCheckpoint().AddTensors(_folder).Write(_folder);
-        using ModelRunner runner = new(_folder.Path, pageSize: 4);
+        using ModelRunner runner = new(_folder.Path, pageSize: 4, cacheDType: dtype);
         ModelRunner.Sequence sequence = new(), copy = new() { Length = Ids.Length };
         runner.Run(true, (sequence, Ids));
         foreach (int page in sequence.Pages)

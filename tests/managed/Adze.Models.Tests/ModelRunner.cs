@@ -15,7 +15,8 @@ internal sealed class ModelRunner : IDisposable
     private readonly Stack<int> _freePages;
 
     public ModelRunner(
-        string folder, DType dtype = DType.F32, int pageSize = 16, int numPages = 600, DType cacheDType = DType.None)
+        string folder, DType dtype = DType.F32, int pageSize = 16, int numPages = 600, DType cacheDType = DType.None,
+        Softmax softmax = Softmax.Stable)
     {
         _context = new AdzeContext(new ContextOptions { Backend = Backend.Cpu, NumThreads = 2 });
         _stream = new AdzeStream(_context);
@@ -25,6 +26,7 @@ internal sealed class ModelRunner : IDisposable
             {
                 DType = dtype,
                 CacheDType = cacheDType,
+                Softmax = softmax,
                 MaxTokens = MaxTokens,
                 MaxLogitRows = MaxTokens,
             });
@@ -140,5 +142,24 @@ internal sealed class HiddenRecorder(AdzeStream stream) : IForwardObserver
         float[] values = new float[hidden.Rows * hidden.Columns];
         hidden.Read(values.AsSpan(), stream);
         Hidden.Add(values);
+    }
+}
+
+/// <summary>Keeps the queries and keys of every layer.</summary>
+internal sealed class AttentionRecorder(AdzeStream stream) : IForwardObserver
+{
+    public List<(float[] Q, float[] K)> Seen { get; } = [];
+
+    public void OnAttention(int layer, DeviceTensor q, DeviceTensor k)
+    {
+        Assert.Equal(Seen.Count, layer);
+        Seen.Add((Read(q), Read(k)));
+    }
+
+    private float[] Read(DeviceTensor tensor)
+    {
+        float[] values = new float[tensor.Rows * tensor.Columns];
+        tensor.Read(values.AsSpan(), stream);
+        return values;
     }
 }

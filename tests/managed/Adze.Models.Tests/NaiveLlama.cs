@@ -10,6 +10,9 @@ internal sealed class NaiveLlama(Checkpoint checkpoint)
     private readonly Dictionary<string, double[]> _tensors = checkpoint.TensorNames.ToDictionary(
         name => name, name => Array.ConvertAll(checkpoint.FileOf(name).CopyFloats(name), value => (double)value));
 
+    /// <summary>For each layer the rotated queries and keys of the last run.</summary>
+    public List<(double[][] Q, double[][] K)> Rotated { get; } = [];
+
     /// <summary>The logits of every token.</summary>
     public float[][] Run(int[] ids)
     {
@@ -31,6 +34,7 @@ internal sealed class NaiveLlama(Checkpoint checkpoint)
         double[][] q = Linear($"{name}q_proj", x), k = Linear($"{name}k_proj", x), v = Linear($"{name}v_proj", x);
         for (int position = 0; position < x.Length; position++)
             (q[position], k[position]) = (Rope(q[position], position), Rope(k[position], position));
+        Rotated.Add((q, k));
         int dim = _config.HeadDim, group = _config.NumHeads / _config.NumKvHeads;
         return Linear($"{name}o_proj", [.. x.Select((_, position) => Enumerable.Range(0, _config.NumHeads)
             .SelectMany(head => Attend(position, head * dim, head / group * dim)).ToArray())]);

@@ -33,6 +33,7 @@ public sealed class ArgumentTests
             ("adze_linear_workspace_size", () => Linear.WorkspaceSize(bench.Weight(1, 1, 1), -1)),
             ("adze_weight_create", () => _ = new Weight(bench.Context, DType.I32, new byte[4], 1, 1)),
             ("adze_attention_run", () => Attention.Run(bench.Stream, none, wrong, cache, cache, wrong, plan)),
+            ("adze_attention_merge_run", () => Attention.Merge(bench.Stream, none, wrong, wrong, 1, 1)),
             ("adze_kv_append_run", () => Attention.AppendKv(bench.Stream, cache, cache, none, wrong, wrong, plan)),
             ("adze_attention_plan_update", () => plan.Update([0, -1], [0, 0], [0], bench.Stream)),
             ("adze_attention_plan_create", MakePlan),
@@ -52,6 +53,71 @@ public sealed class ArgumentTests
         }
 
         void MakePlan() => _ = new AttentionPlan(bench.Context, Operators.PlanOptions with { NumQHeads = 0 });
+    }
+
+    [Fact]
+    public void Options_of_attention_arrive_where_they_belong()
+    {
+        using Bench bench = new();
+        using AttentionPlan plan = new(bench.Context, Operators.PlanOptions with { MaxMaskWords = 2 });
+        KvCacheView cache = new(bench.Floats(4, 32).Buffer!, 0, DType.F32, 4, 32, 8, 8);
+        DeviceTensor q = bench.Floats(2, 16), o = bench.Floats(2, 16), ids = bench.Tensor<int>(1, 1, 0);
+        DeviceTensor heads = bench.Floats(1, 2), wrong = bench.Floats(1, 3), mask = bench.Tensor<int>(1, 2, -1, -1);
+        AttentionOptions unified = new() { Softmax = Softmax.Unified, Phi = heads };
+        plan.Update([0, 2], [0, 1], [2], bench.Stream, [0, 2]);
+
+        Refused("mask", default);
+        Refused("mask.columns is 1; the plan's batch is 2 words", new() { Mask = bench.Tensor<int>(1, 1, 0) });
+        Refused("alibi_slopes.columns is 3", new() { Mask = mask, AlibiSlopes = wrong });
+        Refused("sinks.columns is 3", new() { Mask = mask, Sinks = wrong });
+        Refused("phi.columns is 3", unified with { Mask = mask, Phi = wrong });
+        Refused("phi is given; softmax is ADZE_SOFTMAX_STABLE", new() { Mask = mask, Phi = heads });
+        Refused("phi_below is -1", unified with { Mask = mask, PhiBelow = -1 });
+        Refused("phi_above is -2", unified with { Mask = mask, PhiAbove = -2 });
+        Refused("softmax is 2", unified with { Mask = mask, Softmax = (Softmax)2 });
+        plan.Update([0, 2], [0, 1], [2], bench.Stream); // without masks
+        Attention.Run(bench.Stream, o, q, cache, cache, ids, plan, workspace: bench.Workspace, options: unified);
+
+        void Refused(string message, AttentionOptions options) => Assert.Contains(message, Assert.Throws<AdzeException>(
+            () => Attention.Run(bench.Stream, o, q, cache, cache, ids, plan, default, bench.Workspace, options)).Message,
+            StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("max_q_len is 3")]
+    [InlineData("max_mask_words is -1")]
+    [InlineData("sink_tokens is 5")]
+    [InlineData("logits_soft_cap is -1")]
+    [InlineData("page_size is 0")]
+    public void Options_of_a_plan_arrive_where_they_belong(string message)
+    {
+        using Bench bench = new();
+        AttentionPlanOptions good = Operators.PlanOptions;
+        AttentionPlanOptions wrong = message.Split(' ')[0] switch
+        {
+            "max_q_len" => good with { MaxQLen = 3 },
+            "max_mask_words" => good with { MaxMaskWords = -1 },
+            "sink_tokens" => good with { SinkTokens = 5 },
+            "logits_soft_cap" => good with { LogitsSoftCap = -1 },
+            _ => good with { PageSize = 0 },
+        };
+        AdzeException error = Assert.Throws<AdzeException>(() => new AttentionPlan(bench.Context, wrong));
+        Assert.Contains(message, error.Message, StringComparison.Ordinal);
+        new AttentionPlan(bench.Context, good with { PageSize = 1000, Window = 8, SinkTokens = 5, MaxQLen = 2 }).Dispose();
+    }
+
+    [Fact]
+    public void A_sequence_is_no_longer_than_the_plan_says_and_masks_are_its_size()
+    {
+        using Bench bench = new();
+        using AttentionPlan plan = new(bench.Context, Operators.PlanOptions with { MaxQLen = 1, MaxMaskWords = 1 });
+        Assert.Contains("max_q_len is 1", Refused([0, 2], []), StringComparison.Ordinal);
+        Assert.Contains("mask_indptr[1] is 2", Refused([0, 1], [0, 2]), StringComparison.Ordinal);
+        plan.Update([0, 1], [0, 1], [2], bench.Stream, [0, 1]);
+        Assert.Throws<ArgumentException>(() => plan.Update([0, 1], [0, 1], [2], bench.Stream, [0]));
+
+        string Refused(int[] qoIndptr, long[] maskIndptr) => Assert.Throws<AdzeException>(
+            () => plan.Update(qoIndptr, [0, 1], [2], bench.Stream, maskIndptr)).Message;
     }
 
     [Fact]
@@ -191,6 +257,34 @@ public sealed class ArgumentTests
         {
             Exception? error = Record.Exception(call);
             Assert.True(fits ? error is null : error is ArgumentException, $"{error}");
+        }
+    }
+
+    [Theory]
+    [InlineData(DType.I4, 32, 256, true)]
+    [InlineData(DType.I4, 32, 272, false)]
+    [InlineData(DType.I8, 8, 384, true)]
+    [InlineData(DType.F8E4M3, 8, 385, false)]
+    public void Quantised_caches_lie_within_their_buffers(DType dtype, long vector, ulong offset, bool fits)
+    {
+        using Bench bench = new();
+        KvCacheView Cache() => new(bench.Floats(4, 32).Buffer!, offset, dtype, 4, 4 * vector, vector, vector)
+        {
+            Scales = bench.Floats(4, 4),
+            ScalePageStride = 4,
+            ScaleTokenStride = 1,
+        };
+        KvCacheView keys = Cache();
+        using AttentionPlan plan = new(bench.Context, Operators.PlanOptions);
+        plan.Update([0, 1], [0, 1], [1], bench.Stream);
+        DeviceTensor k = bench.Tensor<float>(1, 8, [1, 2, 3, 4, 5, 6, 7, 14]), ids = bench.Tensor<int>(1, 1, 2);
+        Exception? error = Record.Exception(() => Attention.AppendKv(bench.Stream, keys, Cache(), k, k, ids, plan));
+        Assert.True(fits ? error is null : error is ArgumentException, $"{error}");
+        if (fits)
+        {
+            float[] scales = new float[16];
+            keys.Scales.Read(scales, bench.Stream);
+            Assert.Equal(14f / (dtype == DType.I4 ? 7 : 127), scales[8]);
         }
     }
 

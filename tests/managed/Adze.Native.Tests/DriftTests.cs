@@ -103,6 +103,7 @@ public sealed class DriftTests
     [InlineData(typeof(DType), "ADZE_DTYPE_")]
     [InlineData(typeof(AdzeStatus), "ADZE_ERROR_")]
     [InlineData(typeof(RopeScalingKind), "ADZE_ROPE_SCALING_")]
+    [InlineData(typeof(Softmax), "ADZE_SOFTMAX_")]
     public void Public_enums_mirror_the_generated(Type type, string prefix)
     {
         var expected = GeneratedEnumerators().Where(item =>

@@ -103,6 +103,20 @@ public sealed class OperatorTests
     }
 
     [Fact]
+    public void Attention_merges_parts()
+    {
+        using Bench bench = new();
+        // Two parts of one token with two heads of 2; the second part saw no key for head 1.
+        DeviceTensor parts = bench.Tensor<float>(2, 4, 1, 2, 3, 4, 5, 6, float.NaN, 8);
+        float none = float.NegativeInfinity;
+        DeviceTensor partsLse = bench.Tensor<float>(2, 2, MathF.Log(1), 7, MathF.Log(3), none);
+        DeviceTensor o = bench.Floats(1, 4), lse = bench.Floats(1, 2);
+        Attention.Merge(bench.Stream, o, parts, partsLse, numParts: 2, numHeads: 2, lse);
+        AssertClose([(1 + 3 * 5) / 4.0, (2 + 3 * 6) / 4.0, 3, 4], bench.Read<float>(o));
+        AssertClose([Math.Log(4), 7], bench.Read<float>(lse));
+    }
+
+    [Fact]
     public void Attention_takes_an_empty_batch()
     {
         using Bench bench = new();

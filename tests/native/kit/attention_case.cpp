@@ -15,7 +15,7 @@ std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
     if (c.masks != Masks::kNone) out << " masks " << int(c.masks);
     if (c.alibi) out << " alibi";
     if (c.sinks) out << " sinks";
-    if (c.softmax == ADZE_SOFTMAX_UNIFIED) out << " unified";
+    if (c.softmax != ADZE_SOFTMAX_STABLE) out << (c.softmax == ADZE_SOFTMAX_UNIFIED ? " unified" : " tuned");
     return out;
 }
 
@@ -57,7 +57,7 @@ bool supports(adze_context* context, const AttentionCase& c) {
     if (c.masks != Masks::kNone) desc.mask = indices.view();
     if (c.alibi) desc.alibi_slopes = heads.view();
     if (c.sinks) desc.sinks = heads.view();
-    if (c.softmax == ADZE_SOFTMAX_UNIFIED) desc.phi = heads.view();
+    if (c.softmax != ADZE_SOFTMAX_STABLE) desc.phi = heads.view();
     const adze_status status = adze_attention_run(stream, &desc);
     EXPECT_TRUE(status == ADZE_OK || status == ADZE_ERROR_NOT_SUPPORTED) << c << ": " << adze_last_error();
     return status == ADZE_OK;
@@ -237,7 +237,7 @@ AttentionCall::AttentionCall(adze_context* context, adze_stream* stream, const A
     upload_indices(), upload_mask();
     if (c.alibi) alibi_slopes = Tensor(ADZE_DTYPE_F32, 1, c.shape.q_heads).fill(normal(random, 0.2));
     if (c.sinks) sinks = Tensor(ADZE_DTYPE_F32, 1, c.shape.q_heads).fill(normal(random, 2));
-    if (c.softmax == ADZE_SOFTMAX_UNIFIED) calibrate(0);
+    if (c.softmax != ADZE_SOFTMAX_STABLE) calibrate(0);
     plan = make_plan(context, plan_desc(c));
     update(stream);
     uint64_t bytes = 0;
@@ -287,8 +287,8 @@ adze_attention_desc AttentionCall::desc() const {
             alibi_slopes.view(),
             sinks.view(),
             phi.view(),
-            0,
-            0};
+            phi_below,
+            phi_above};
 }
 
 void AttentionCall::run(adze_stream* stream) {

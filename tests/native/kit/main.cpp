@@ -1,4 +1,5 @@
 // Runs the tests, and says with every failure how to repeat it.
+#include <errno.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -10,8 +11,8 @@
 namespace {
 
 void print_repeat(FILE* out, const char* suite, const char* test) {
-    std::fprintf(out, "repeat with: ADZE_SEED=%llu adze_tests --gtest_filter=%s.%s\n",
-                 static_cast<unsigned long long>(kit::base_seed()), suite, test);
+    std::fprintf(out, "repeat with: ADZE_SEED=%llu %s --gtest_filter=%s.%s\n",
+                 static_cast<unsigned long long>(kit::base_seed()), program_invocation_short_name, suite, test);
 }
 
 class Repeat : public testing::EmptyTestEventListener {

@@ -303,6 +303,11 @@ SIM_TEST(BulkCopies, boxes_without_memory) {
                         {"bulk_load of 128 bytes", "reserved and not mapped", PLACE("load")});
     expect_caught<Store>({3, 1, 1}, kShared, buffers.params,
                          {"bulk_store of 128 bytes", "reserved and not mapped", PLACE("store")});
+    // A row of which the first half is missing.
+    sim::sim_unmap(reserved.data(), sim_test::Reserved::kGranule);
+    sim::sim_map(reserved.data() + sim_test::Reserved::kGranule, sim_test::Reserved::kGranule);
+    buffers.params.in = map_of(reserved.before_end(64));
+    expect_caught<Load>({3, 1, 1}, kShared, buffers.params, {"bulk_load of 128 bytes", "reserved and not mapped"});
 }
 
 SIM_TEST(BulkCopies, missing_proxy_fence) {
