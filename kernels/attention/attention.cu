@@ -2,6 +2,7 @@
 #include "attention/attention.cuh"
 #include "attention/attention_merge.cuh"
 #include "attention/attention_tuning.h"
+#include "attention/sm90_attention.h"
 #include "runtime/check.h"
 #include "runtime/gpu_operators.h"
 
@@ -136,8 +137,10 @@ void launch_attention(LaunchStream& stream, const AttentionParams& p) {
     const AttentionKernelParams params = kernel_params(p);
     const AttentionShape& s = p.plan->shape;
     // A sequence that has queries has a group of rows at least.
-    for (int height = row_tile_of(s.group()); height <= highest_row_tile(s); ++height)
+    for (int height = row_tile_of(s.group()); height <= highest_row_tile(s); ++height) {
+        if (height == kRowTiles - 1 && launch_sm90_prefill(stream, p)) continue;
         launch_height<T>(stream, *p.plan, params, p.softmax == ADZE_SOFTMAX_TUNED, height);
+    }
     launch_merges(stream, *p.plan, params);
 }
 

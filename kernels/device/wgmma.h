@@ -55,20 +55,25 @@ ADZE_HOST_DEVICE constexpr uint64_t wgmma_descriptor(uint32_t shared_address, ui
            static_cast<uint64_t>((leading_bytes & 0x3ffffu) >> 4) << 16 |
            static_cast<uint64_t>((stride_bytes & 0x3ffffu) >> 4) << 32 | uint64_t{1} << 62;
 }
+// One addition of 32 bits, of a number that is mostly a constant: shared memory ends before the field would overflow.
+ADZE_HOST_DEVICE constexpr uint64_t moved_descriptor(uint64_t descriptor, int bytes) {
+    const uint32_t low = static_cast<uint32_t>(descriptor) + static_cast<uint32_t>(bytes >> 4);
+    return (descriptor & ~uint64_t{0xffffffffu}) | low;
+}
 constexpr uint32_t kPatternBytes = 1024;  // 8 rows of 128 bytes
 // Of a tile at `tile_address` whose rows are m or n and whose columns are k, from (row, k) on.
 template <class Tile>
 ADZE_HOST_DEVICE constexpr uint64_t operand_descriptor(uint32_t tile_address, int row, int k) {
     constexpr int kPanelBytes = Tile::kRows * 128;
     const int offset = k / Tile::kPanel * kPanelBytes + row * 128 + k % Tile::kPanel * 128 / Tile::kPanel;
-    return wgmma_descriptor(tile_address + static_cast<uint32_t>(offset), 16, kPatternBytes);
+    return moved_descriptor(wgmma_descriptor(tile_address, 16, kPatternBytes), offset);
 }
 // Of a tile whose rows are k and whose columns are n; n is a multiple of a panel's columns.
 template <class Tile>
 ADZE_HOST_DEVICE constexpr uint64_t operand_descriptor_rows(uint32_t tile_address, int k, int n) {
     constexpr int kPanelBytes = Tile::kRows * 128;
     const int offset = n / Tile::kPanel * kPanelBytes + k * 128;
-    return wgmma_descriptor(tile_address + static_cast<uint32_t>(offset), kPanelBytes, kPatternBytes);
+    return moved_descriptor(wgmma_descriptor(tile_address, kPanelBytes, kPatternBytes), offset);
 }
 
 }  // namespace ADZE_TARGET

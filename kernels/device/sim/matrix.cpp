@@ -1,6 +1,7 @@
 #include "device/sim/matrix.h"
 
 #include <cstring>
+#include <memory>
 
 // The widest instructions of the host, chosen when the plug-in is loaded.
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
@@ -51,6 +52,11 @@ ADZE_SIM_WIDEST void multiply_add(float* c, const float* a, const float* b, int 
 }
 ADZE_SIM_WIDEST void multiply_add(int32_t* c, const int32_t* a, const int32_t* b, int m, int n, int k) {
     tiles(c, a, b, m, n, k);
+}
+
+Scratch& matrix_scratch() {
+    static thread_local const std::unique_ptr<Scratch> scratch = std::make_unique<Scratch>();
+    return *scratch;
 }
 
 }  // namespace adze::sim

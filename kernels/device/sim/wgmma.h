@@ -37,7 +37,9 @@ struct Wgmma {
     // Computes instructions [begin, end) of the group, which accumulate in the same registers, from what its threads
     // brought; see sim::GroupMultiply.
     static void compute(const sim::Block& block, const sim::Thread* threads, size_t begin, size_t end) {
-        alignas(64) static thread_local Acc as[kM * kK], bs[kK * kN], cs[kM * kN];
+        sim::Scratch& scratch = sim::matrix_scratch();
+        auto *as = reinterpret_cast<Acc*>(scratch.a), *bs = reinterpret_cast<Acc*>(scratch.b);
+        auto* cs = reinterpret_cast<Acc*>(scratch.c);
         for (int t = 0; t < kWarpGroup; ++t) {
             const auto* c = static_cast<const Acc*>(threads[t].copies.multiplies[begin].c);
             for (int i = 0; i < C::kCount; ++i) cs[place(t, i)] = c[i];

@@ -218,7 +218,7 @@ AttentionCall::AttentionCall(adze_context* context, adze_stream* stream, const A
     for (int64_t r = 0; r < paging.tokens(); ++r) {
         for (int64_t i = 0; i < q.columns(); ++i) q.set(r, i, value());
     }
-    o = Tensor(c.o_dtype, rows, c.shape.q_heads * c.shape.dim_v, c.gap + 1);
+    o = Tensor(c.o_dtype, rows, c.shape.q_heads * c.shape.dim_v, c.gap + c.o_gap);
     if (c.lse) lse = Tensor(ADZE_DTYPE_F32, rows, c.shape.q_heads, c.gap);
     k = Cache(c, c.shape.dim_qk, num_pages, random);
     v = Cache(c, c.shape.dim_v, num_pages, random);

@@ -25,6 +25,7 @@ struct AttentionCase {
     bool lse = true;
     Scales scales = Scales::kNone;
     int64_t gap = 0;         // added to every stride
+    int64_t o_gap = 1;       // and to that of o
     int64_t extra_rows = 2;  // rows of q, o and lse beyond the batch
     int32_t spare_sequences = 0;
     int64_t spare_tokens = 0, spare_pages = 0;

@@ -1,0 +1,96 @@
+// Prefill on sm_90a: which calls it takes, and its launches.
+#include <numeric>
+
+#include "attention/sm90_attention.cuh"
+#include "attention/sm90_attention.h"
+
+namespace adze {
+inline namespace ADZE_TARGET {
+
+constexpr int kPrefillTile = kRowTiles - 1;
+
+bool is_aligned(const void* data) {
+    return reinterpret_cast<uintptr_t>(data) % 16 == 0;
+}
+
+bool fits_copy_engine(const adze_kv_cache& cache) {
+    constexpr int64_t kMostElements = int64_t{1} << 38;
+    if (!is_aligned(cache.data) || cache.num_pages == 0 || cache.scales != nullptr) return false;
+    for (const int64_t stride : {cache.page_stride, cache.token_stride, cache.head_stride}) {
+        if (stride % 8 != 0 || stride < 0 || stride > kMostElements) return false;
+    }
+    return true;
+}
+
+bool fits_sm90_prefill(const AttentionParams& p) {
+    const AttentionShape& s = p.plan->shape;
+    const bool formats = p.q.dtype == p.k.dtype && p.o.dtype == p.k.dtype;
+    const bool plain =
+        p.mask.data == nullptr && p.alibi_slopes.data == nullptr && p.sinks.data == nullptr && s.logits_soft_cap == 0;
+    const bool scale = s.softmax_scale > 0 && s.softmax_scale * kLog2E <= 1;  // else maxima may leave f32's range
+    const bool layout = s.page_size % 8 == 0 && s.max_kv_pages <= INT32_MAX / s.page_size && is_aligned(p.q.data) &&
+                        p.q.row_stride % 8 == 0 && fits_copy_engine(p.k) && fits_copy_engine(p.v);
+    return formats && plain && scale && layout;
+}
+
+TensorMap make_cache_map(LaunchStream& stream, const AttentionShape& shape, const adze_kv_cache& cache, int head_dim,
+                         int box_tokens) {
+    TensorMapDesc desc{};
+    desc.data = cache.data;
+    desc.element_bytes = 2;
+    desc.rank = 4;
+    const int64_t sizes[] = {head_dim, shape.num_kv_heads, shape.page_size, cache.num_pages};
+    const int64_t strides[] = {1, cache.head_stride, cache.token_stride, cache.page_stride};
+    const int32_t box[] = {64, 1, box_tokens, 1};
+    for (int i = 0; i < desc.rank; ++i) {
+        desc.sizes[i] = sizes[i];
+        desc.strides[i] = strides[i] * desc.element_bytes;
+        desc.box[i] = box[i];
+    }
+    desc.swizzle_bytes = 128;
+    return make_tensor_map(stream, desc);
+}
+
+template <class Kernel>
+void launch_prefill(LaunchStream& stream, const AttentionParams& p) {
+    const AttentionPlan& plan = *p.plan;
+    const int box_tokens = std::gcd(plan.shape.page_size, Kernel::kTileKeys);
+    const int64_t blocks =
+        stream.capturing() ? plan.split.blocks[kPrefillTile] : plan.schedule.used_blocks[kPrefillTile];
+    const Sm90PrefillParams params{make_cache_map(stream, plan.shape, p.k, plan.shape.head_dim_qk, box_tokens),
+                                   make_cache_map(stream, plan.shape, p.v, plan.shape.head_dim_v, box_tokens),
+                                   plan.shape,
+                                   plan.device,
+                                   p.q,
+                                   p.o,
+                                   p.lse,
+                                   p.kv_indices,
+                                   p.workspace,
+                                   partial_rows(plan),
+                                   plan.split.blocks[kPrefillTile],
+                                   box_tokens};
+    launch<Kernel>(stream, {blocks, plan.shape.num_kv_heads, 1}, Kernel::kSharedBytes, params);
+}
+
+template <class T>
+void launch_prefill_of(LaunchStream& stream, const AttentionParams& p) {
+    const int qk = p.plan->shape.head_dim_qk, v = p.plan->shape.head_dim_v;
+    if (qk <= 64 && v <= 64) return launch_prefill<Sm90Prefill<T, 64, 64>>(stream, p);
+    if (qk <= 128 && v <= 128) return launch_prefill<Sm90Prefill<T, 128, 128>>(stream, p);
+    if (qk <= 192 && v <= 128) return launch_prefill<Sm90Prefill<T, 192, 128>>(stream, p);
+    launch_prefill<Sm90Prefill<T, 256, 256>>(stream, p);
+}
+
+bool launch_sm90_prefill(LaunchStream& stream, const AttentionParams& p) {
+    if (stream.arch() != Arch::kSm90a || !fits_sm90_prefill(p)) return false;
+    if (p.plan->device.block_work[kPrefillTile] == nullptr) return true;
+    if (p.k.dtype == ADZE_DTYPE_F16) {
+        launch_prefill_of<f16>(stream, p);
+    } else {
+        launch_prefill_of<bf16>(stream, p);
+    }
+    return true;
+}
+
+}  // namespace ADZE_TARGET
+}  // namespace adze

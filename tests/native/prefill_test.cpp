@@ -1,0 +1,242 @@
+// Prefill on sm_90a (kernels/attention/sm90_attention.h): results, and which calls it takes. attention_test.cpp has what
+// every machine must do.
+#include <algorithm>
+#include <cstring>
+
+#include "kit/attention_case.h"
+
+namespace {
+
+using kit::AttentionCall;
+using kit::AttentionCase;
+using kit::Sequence;
+
+class Prefill : public kit::OnMachine {
+protected:
+    enum class By { kPrefill, kOther };
+
+    /// By which kernel the prefill is done.
+    void check(const AttentionCase& c, By by = By::kPrefill) {
+        AttentionCall call(context, stream, c, random, kit::normal(random));
+        SCOPED_TRACE(call.c);
+        expect_close(call, by);
+    }
+    void expect_close(AttentionCall& call, By by = By::kPrefill) {
+        const int before = launches();
+        call.run(stream);
+        const std::vector<adze_sim_launch> prefills = prefills_since(before);
+        if (counts()) {
+            EXPECT_EQ(prefills.size(), by == By::kPrefill ? 1 : 0);
+        }
+        for (const adze_sim_launch& launch : prefills) {
+            EXPECT_EQ(launch.shared_bank_conflicts, 0);
+            EXPECT_GT(launch.matrix_multiply_adds, 0);
+        }
+        call.expect_close();
+    }
+    AttentionCase bf16(std::vector<Sequence> sequences, oracle::AttentionShape shape) const {
+        AttentionCase c{.sequences = std::move(sequences), .shape = shape};
+        c.q_dtype = c.kv_dtype = c.o_dtype = ADZE_DTYPE_BF16;
+        c.o_gap = 0;
+        return c;
+    }
+    /// A GPU, which may be another than sm_90a, does not tell what ran.
+    bool counts() const { return GetParam().backend == ADZE_BACKEND_SIM; }
+
+    int launches() const {
+        adze_sim_launch out{};
+        out.struct_size = sizeof out;
+        int count = 0;
+        while (adze_sim_counters(context, count, &out) == ADZE_OK) ++count;
+        return count;
+    }
+    std::vector<adze_sim_launch> prefills_since(int before) const {
+        std::vector<adze_sim_launch> out;
+        for (int back = launches() - before - 1; back >= 0; --back) {
+            adze_sim_launch launch{};
+            launch.struct_size = sizeof launch;
+            ADZE_EXPECT_OK(adze_sim_counters(context, back, &launch));
+            if (std::strncmp(launch.kernel, "sm90_prefill", 12) == 0) out.push_back(launch);
+        }
+        return out;
+    }
+
+    /// Prefill, a chunk at the end of a longer cache, decode, an empty one, and drafts.
+    std::vector<Sequence> ragged(int64_t longest) {
+        std::vector<Sequence> out{{longest, longest},
+                                  {random.integer(129, 140), random.integer(150, 2 * longest)},
+                                  {1, random.integer(1, longest)},
+                                  {0, 0},
+                                  {random.integer(2, 9), 70}};
+        random.shuffle(out);
+        return out;
+    }
+};
+std::vector<kit::Machine> sm90_machines() {
+    std::vector<kit::Machine> out = kit::gpu_machines();
+    std::erase_if(out, [](const kit::Machine& m) {
+        return m.backend != ADZE_BACKEND_CUDA && !(m.backend == ADZE_BACKEND_SIM && m.device == 1);
+    });
+    return out;
+}
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Prefill);  // where none is here
+INSTANTIATE_TEST_SUITE_P(Gpu, Prefill, testing::ValuesIn(sm90_machines()),
+                         [](const auto& info) { return kit::name_of(info.param); });
+
+TEST_P(Prefill, EveryHeadDimensionAndFormat) {
+    for (auto [qk, v] :
+         {std::pair{64, 64}, {80, 80}, {96, 96}, {128, 128}, {192, 128}, {256, 256}, {64, 128}, {256, 64}}) {
+        for (adze_dtype dtype : {ADZE_DTYPE_BF16, ADZE_DTYPE_F16}) {
+            AttentionCase c = bf16(ragged(random.integer(130, 200)), {2, 1, qk, v});
+            c.q_dtype = c.kv_dtype = c.o_dtype = dtype;
+            c.o_gap = random.integer(0, 1) * 8;
+            c.gap = random.integer(0, 1) * 8;
+            check(c);
+        }
+    }
+}
+
+TEST_P(Prefill, EveryPageSizeThatFits) {
+    for (int page_size : {8, 16, 24, 32, 40, 64, 128, 256, 384, 1000}) {
+        AttentionCase c = bf16(ragged(random.integer(130, 300)), {2, 2, 64, 64});
+        c.page_size = page_size;
+        c.hnd = random.coin();
+        c.o_gap = 1;  // not aligned
+        check(c);
+    }
+}
+
+TEST_P(Prefill, EveryHeadRatio) {
+    for (int ratio : {1, 4, 5, 7, 8}) {
+        const int64_t longest = 260 / ratio + random.integer(1, 70);
+        check(bf16({{longest, longest}, {130 / ratio + 1, 333}, {1, 50}}, {2 * ratio, 2, 64, 64}));
+    }
+}
+
+TEST_P(Prefill, EveryMask) {
+    for (bool causal : {true, false}) {
+        for (int window : {0, 1, 63, 64, 128, 129, 200, 5000}) {
+            const int sinks = window == 0 ? 0 : random.pick(std::vector{0, 3, 128, 200});
+            check(bf16({{200, 200}, {140, 700}, {150, 20}}, {2, 1, 64, 64, causal, window, 0, sinks}));
+        }
+    }
+}
+
+TEST_P(Prefill, SplitTilesAndLongCaches) {
+    check(bf16({{130, 4000}}, {1, 1, 64, 64}));
+    check(bf16({{70, 2500}, {300, 300}}, {4, 2, 128, 128}));
+    check(bf16({{65, 3000}, {129, 1500}}, {1, 1, 256, 256}));
+}
+
+// So many heads leave each few blocks: more pieces than one.
+TEST_P(Prefill, BlocksWithSeveralPieces) {
+    AttentionCase c = bf16({{129, 140}, {130, 130}, {65, 200}, {70, 70}}, {100, 100, 64, 64});
+    c.page_size = 32;
+    check(c);
+}
+
+TEST_P(Prefill, WhatTheOtherKernelsTake) {
+    const AttentionCase fits = bf16({{150, 200}}, {2, 1, 64, 64});
+    check(fits);
+    const auto check_other = [&](auto change) {
+        AttentionCase c = fits;
+        change(c);
+        if (kit::supports(context, c)) check(c, By::kOther);
+    };
+    for (int page_size : {1, 4, 7, 12, 250}) check_other([&](AttentionCase& c) { c.page_size = page_size; });
+    check_other([](AttentionCase& c) { c.q_dtype = ADZE_DTYPE_F32; });
+    check_other([](AttentionCase& c) { c.o_dtype = ADZE_DTYPE_F32; });
+    check_other([](AttentionCase& c) { c.kv_dtype = ADZE_DTYPE_F16; });
+    check_other([](AttentionCase& c) { c.gap = 1; });
+    check_other([](AttentionCase& c) { c.scales = kit::Scales::kHead; });
+    check_other([](AttentionCase& c) { c.shape.scale = -0.5; });
+    check_other([](AttentionCase& c) { c.shape.scale = 0.7; });
+    check_other([](AttentionCase& c) { c.sequences = {{30, 200}, {1, 9}}; });
+    check_other([](AttentionCase& c) { c.shape.soft_cap = 20; });
+    check_other([](AttentionCase& c) { c.masks = kit::Masks::kRandom; });
+    check_other([](AttentionCase& c) { c.alibi = true; });
+    check_other([](AttentionCase& c) { c.sinks = true; });
+}
+
+// Weights over the whole range of f32 logits.
+TEST_P(Prefill, LargeAndTinyInputs) {
+    for (adze_dtype dtype : {ADZE_DTYPE_BF16, ADZE_DTYPE_F16}) {
+        for (double size : {1e-5, 1e-2, 8.0, 100.0}) {
+            AttentionCase c = bf16({{140, 260}}, {2, 1, 64, 64});
+            c.q_dtype = c.kv_dtype = c.o_dtype = dtype;
+            AttentionCall call(context, stream, c, random, kit::normal(random, size));
+            SCOPED_TRACE(testing::Message() << call.c << " of size " << size);
+            expect_close(call);
+        }
+    }
+}
+
+// What a key holds that a query does not see must not reach it, whatever it is, but for the values of a key that some row
+// of the same 128 sees.
+TEST_P(Prefill, NanStaysWhereItIsSeen) {
+    AttentionCall call(context, stream, bf16({{300, 300}, {140, 140}}, {1, 1, 64, 64}), random, kit::normal(random));
+    const auto [page, slot] = call.paging.find(0, 200);
+    call.k.elements.set(0, call.k.offset(page, slot, 0, 3), NAN);
+    const auto [v_page, v_slot] = call.paging.find(0, 290);
+    call.v.elements.set(0, call.v.offset(v_page, v_slot, 0, 5), NAN);
+    call.k.elements.freeze(), call.v.elements.freeze();
+    call.run(stream);
+    for (int64_t row = 0; row < call.paging.tokens(); ++row) {
+        EXPECT_EQ(std::isnan(call.o.at(row, 7)), row >= 200 && row < 300) << row;
+        if (row < 256 || row >= 290) {
+            EXPECT_EQ(std::isnan(call.o.at(row, 5)), row >= 200 && row < 300) << row;
+        }
+    }
+}
+
+// Where a sequence's pieces begin and end is all that its bits depend on: here nowhere but at its ends.
+TEST_P(Prefill, ASequenceIsTheSameAloneAndAmongOthers) {
+    adze_context_desc desc = kit::describe(GetParam());
+    desc.flags = ADZE_CONTEXT_DETERMINISTIC;
+    const auto own = kit::make<kit::Context>([&](adze_context** out) { return adze_context_create(&desc, out); });
+    const kit::Stream own_stream = kit::make_stream(own);
+    const AttentionCase c = bf16({{40, 90}, {200, 350}, {130, 130}}, {2, 1, 64, 64});
+    AttentionCall all(own, own_stream, c, random, kit::normal(random));
+    all.run(own_stream);
+    for (int s : {1, 2}) {
+        AttentionCase single = c;
+        single.sequences = {c.sequences[size_t(s)]};
+        AttentionCall alone(own, own_stream, single, random, kit::normal(random));
+        const int64_t first = all.paging.qo_indptr[size_t(s)];
+        adze_attention_desc run = all.desc();
+        run.plan = alone.plan;
+        run.q.data = all.q.data() + size_t(first * all.q.stride()) * 2;
+        run.q.rows = single.sequences[0].qo_len;
+        run.o = alone.o.poison().view();
+        run.lse = alone.lse.poison().view();
+        alone.paging.kv_indices.assign(all.paging.kv_indices.begin() + all.paging.kv_indptr[size_t(s)],
+                                       all.paging.kv_indices.begin() + all.paging.kv_indptr[size_t(s) + 1]);
+        alone.upload_indices();
+        run.kv_indices = alone.indices.view();
+        run.workspace = alone.workspace.data(), run.workspace_bytes = alone.workspace.bytes();
+        ADZE_ASSERT_OK(adze_attention_run(own_stream, &run));
+        for (int64_t i = 0; i < single.sequences[0].qo_len; ++i) {
+            ASSERT_EQ(alone.o.row_bytes(i), all.o.row_bytes(first + i)) << "sequence " << s << " query " << i;
+            ASSERT_EQ(alone.lse.row_bytes(i), all.lse.row_bytes(first + i)) << "sequence " << s << " query " << i;
+        }
+    }
+}
+
+TEST_P(Prefill, DISABLED_FullSweep) {
+    for (int round = 0; round < 200; ++round) {
+        const int kv_heads = int(random.integer(1, 3));
+        constexpr int dims[] = {64, 80, 96, 128, 256};
+        AttentionCase c = bf16(
+            ragged(random.integer(130, 700)),
+            {kv_heads * int(random.integer(1, 8)), kv_heads, random.pick(std::vector(dims, dims + 5)),
+             random.pick(std::vector(dims, dims + 5)), random.coin(), random.coin() ? 0 : int(random.integer(1, 400))});
+        c.q_dtype = c.kv_dtype = c.o_dtype = random.coin() ? ADZE_DTYPE_BF16 : ADZE_DTYPE_F16;
+        c.page_size = int(random.integer(1, 40)) * 8;
+        c.hnd = random.coin();
+        c.gap = random.integer(0, 3) * 8;
+        c.o_gap = random.integer(0, 9);
+        check(c);
+    }
+}
+
+}  // namespace
