@@ -42,7 +42,9 @@ int q_parts(const AttentionParams& p) {
     return p.q.dtype == multiplied ? 1 : p.q.dtype == ADZE_DTYPE_F32 ? 3 : 2;
 }
 int p_parts(const AttentionParams& p) {
-    return p.o.dtype != ADZE_DTYPE_F32 ? 1 : p.k.dtype == ADZE_DTYPE_F16 ? 2 : 3;
+    if (p.o.dtype == ADZE_DTYPE_F32) return p.k.dtype == ADZE_DTYPE_F16 ? 2 : 3;
+    // Of a row that sees one key, p is 1; times a value's scale it has more bits than bf16, and f16 results would show it.
+    return p.o.dtype == ADZE_DTYPE_F16 && is_quantised(p.v) && has_token_scales(p.v) ? 2 : 1;
 }
 
 float bound(float given, float most) {

@@ -160,7 +160,7 @@ private:
     }
 };
 
-ADZE_DEVICE bool has_token_scales(const adze_kv_cache& c) {
+ADZE_HOST_DEVICE bool has_token_scales(const adze_kv_cache& c) {
     return c.scales != nullptr && (c.scale_page_stride != 0 || c.scale_token_stride != 0);
 }
 

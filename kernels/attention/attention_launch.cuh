@@ -12,8 +12,7 @@ inline namespace ADZE_TARGET {
 template <class Stored, int kDimQk, int kDimV, int kRowCount>
 bool launch_rows(LaunchStream& stream, const AttentionKernelParams& params, int64_t blocks) {
     using Kernel = Attention<Stored, kDimQk, kDimV, kRowCount>;
-    const bool has_token_scales = params.v.scale_page_stride != 0 || params.v.scale_token_stride != 0;
-    const bool needs_units = std::is_same_v<Stored, f16> && params.v.scales != nullptr && has_token_scales;
+    const bool needs_units = std::is_same_v<Stored, f16> && has_token_scales(params.v);
     if (!Kernel::kHasParts && (params.q_parts > 1 || params.p_parts > 1 || needs_units)) return false;
     const AttentionTile shape = attention_tile(stream.arch(), kDimQk, kDimV, kRowCount, Kernel::kStoredBits);
     const int64_t bytes = Kernel::shared_bytes(shape, stream.arch() != Arch::kGfx90a, params.q_parts);
