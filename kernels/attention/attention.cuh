@@ -147,8 +147,10 @@ struct Attention {
     static_assert(kThreads >= kTileKeys && (kShape.row_warps == 1 || kKeyWarps == 1));
     // Copies under way while a tile is multiplied: without asynchronous ones, those that registers hold.
     static constexpr int kAhead = kTarget.async_copy ? kStages - 1 : 1;
-    // Several parts of p and q, and f16's units of values, cost registers that two blocks of rows a warp do not leave.
-    static constexpr bool kHasParts = kRowBlocks == 1, kHasUnits = kHasParts && std::is_same_v<T, f16>;
+    // Several parts of p and q, and f16's units of values, cost registers that two blocks of rows a warp do not leave, nor
+    // many rows of the largest head whose values are widened.
+    static constexpr bool kHasParts = kRowBlocks == 1 && !(kQuantised && kRowCount > 16 && kDimV > 128),
+                          kHasUnits = kHasParts && std::is_same_v<T, f16>;
 
     using TileQ = SharedTile<T, kRowCount, kDimQk>;
     template <int kDims>
@@ -1108,8 +1110,7 @@ private:
                                           const RowStatistics& all, const float (&x)[4]) {
         const Global<float> out(p.workspace, p.partials.floats());
         const int64_t index = p.partials.sums(item.head, item.partial + row) + column;
-        out.template store_vec<2>(index, {x[0], x[1]});
-        out.template store_vec<2>(index + 2, {x[2], x[3]});
+        out.template store_vec<4>(index, {x[0], x[1], x[2], x[3]});
         if (column == 0)
             out.template store_vec<2>(p.partials.statistics(item.head, item.partial + row), {all.maximum, all.total});
     }

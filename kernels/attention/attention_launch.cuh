@@ -1,5 +1,5 @@
-// Which instance of attention's kernel serves a call. attention.cu has those of caches in 16 bits, attention_quantised.cu
-// the others: so they compile side by side.
+// Which instance of attention's kernel serves a call. attention.cu has those of caches in 16 bits; the others are in
+// files of their own, which compile side by side.
 #pragma once
 
 #include "attention/attention.cuh"

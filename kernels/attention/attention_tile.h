@@ -19,18 +19,18 @@ struct AttentionTile {
 };
 
 // For 16, 64 or 128 rows. Threads do not depend on which of NVIDIA's architectures it is: one launch serves all.
-//   16   decode: four warps share the rows, each takes 16 keys of every tile: no key is read twice, none
-//        waits. Of 4-bit keys 32, so that no fewer bytes are under way
+//   16   decode: four warps share the rows, each takes 16 keys of every tile: no key is read twice, none waits
 //   64   a warp has 16 rows
 //   128  a warp has 32 rows, so that what it reads of K and V is multiplied twice: with 16, shared memory would be the
 //        bound. Large heads have 16, for registers' sake
-// Tiles are small enough for two stages; more stages, up to 4, where two blocks still fit.
+// Tiles are small enough for two stages; more stages, where two blocks still fit: up to 4, and as many as bring 16 KB of
+// small tiles under way.
 ADZE_HOST_DEVICE constexpr AttentionTile attention_tile(Arch arch, int dim_qk, int dim_v, int rows, int element_bits) {
     const bool wide = dim_qk + dim_v > 256;
     AttentionTile tile{1, 1, 1, 0, 1};
     if (rows == 16) {
         tile.key_warps = wide ? 2 : 4;
-        tile.keys = tile.key_warps * (element_bits < 8 ? 32 : 16);
+        tile.keys = tile.key_warps * 16;
     } else if (rows == 64) {
         tile.row_warps = 4;
         tile.keys = wide ? 16 : 32;
@@ -45,7 +45,8 @@ ADZE_HOST_DEVICE constexpr AttentionTile attention_tile(Arch arch, int dim_qk, i
     const int64_t half = (arch == Arch::kSm90a ? 113 : arch == Arch::kSm80 ? 81 : 49) * int64_t{1024};
     const int64_t queries = int64_t{rows} * dim_qk * 2, key_table = 4096;
     const int64_t fitting = (half - queries - key_table) / stage_bytes;
-    tile.stages = fitting < 2 ? 2 : fitting > 4 ? 4 : static_cast<int>(fitting);
+    const int64_t most = 3 * stage_bytes < (16 << 10) ? 1 + (16 << 10) / stage_bytes : 4;
+    tile.stages = fitting < 2 ? 2 : static_cast<int>(fitting > most ? most : fitting);
     return tile;
 }
 

@@ -236,24 +236,26 @@ TEST_P(Traffic, AttentionDecode) {
     }
 }
 
-// Of 8-bit caches half as many bytes, of 4-bit ones a quarter; a scale a token, those of a page's head side by side.
+// Of contexts as long as bf16's in bytes; scales by head, or by token with those of a page's head side by side.
 TEST_P(Traffic, AttentionDecodeOfQuantisedCaches) {
     for (adze_dtype dtype : kit::kQuantised) {
-        for (const auto& [dim, page_size, of_tokens] :
+        for (const auto& [dim, page_size, by_token] :
              {std::tuple{128, 16, false}, {64, 64, false}, {256, 16, false}, {128, 16, true}, {128, 64, true}}) {
-            kit::AttentionCase c{.sequences = {{1, 4096}}, .shape = {32, 8, dim, dim}, .page_size = page_size};
+            const int64_t keys = 65536 / kit::bits_of(dtype) * 128 / std::max(dim, 128);
+            kit::AttentionCase c{.sequences = {{1, keys}}, .shape = {32, 8, dim, dim}, .page_size = page_size};
             c.q_dtype = c.o_dtype = ADZE_DTYPE_BF16, c.kv_dtype = dtype;
-            c.hnd = true, c.scales = of_tokens ? kit::Scales::kAll : kit::Scales::kHead;
+            c.hnd = true, c.scales = by_token ? kit::Scales::kAll : kit::Scales::kHead;
             kit::AttentionCall call(context, stream, c, random, [] { return 0.5; });
             const adze_attention_desc desc = call.desc();
             ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
             const int64_t pieces =
                 counts_of(0).kernel == std::string("attention_merge_splits") ? counts_of(1).grid_x : 0;
             const double partials = 2.0 * double(pieces * 32 * (dim + 2) * 4);
-            const double vectors = 8 * (of_tokens ? 4096 : 1);
-            check(std::string("attention decode ") + kit::name_of(dtype) + (of_tokens ? " by token" : ""),
-                  2 * (4096 * 8 * dim * double(kit::bits_of(dtype)) / 8 + 32 * dim * 2 + vectors * 4) + partials,
-                  [&] { return adze_attention_run(stream, &desc); });
+            const double cache = double(keys * 8 * dim) * double(kit::bits_of(dtype)) / 8;
+            const double scales = 4.0 * 8 * double(by_token ? keys : 1);
+            check(std::string("attention decode ") + kit::name_of(dtype) + (dim == 64 ? " d64" : "") +
+                      (by_token ? " by token" : ""),
+                  2 * (cache + scales + 32 * dim * 2) + partials, [&] { return adze_attention_run(stream, &desc); });
         }
     }
 }
