@@ -42,16 +42,17 @@ int q_parts(const AttentionParams& p) {
     return p.q.dtype == multiplied ? 1 : p.q.dtype == ADZE_DTYPE_F32 ? 3 : 2;
 }
 int p_parts(const AttentionParams& p) {
-    if (p.o.dtype == ADZE_DTYPE_F32) return p.k.dtype == ADZE_DTYPE_F16 ? 2 : 3;
-    // Of a row that sees one key, p is 1; times a value's scale it has more bits than bf16, and f16 results would show it.
-    return p.o.dtype == ADZE_DTYPE_F16 && is_quantised(p.v) && has_token_scales(p.v) ? 2 : 1;
+    const bool is_bf16 = p.k.dtype != ADZE_DTYPE_F16;  // as which quantised numbers are multiplied
+    if (p.o.dtype == ADZE_DTYPE_F32) return is_bf16 ? 3 : 2;
+    // A row's largest weight is 1, which every format has, but for phi and for scales of values; o may then be finer.
+    const bool finer = p.o.dtype == ADZE_DTYPE_F16 && is_bf16;
+    return finer && (p.phi.data != nullptr || has_token_scales(p.v)) ? 2 : 1;
 }
 
 float bound(float given, float most) {
     return given > 0.0f && given < most ? given : most;
 }
 
-template <class Stored>
 AttentionKernelParams kernel_params(const AttentionParams& p) {
     AttentionKernelParams out{};
     out.shape = p.plan->shape;
@@ -61,8 +62,8 @@ AttentionKernelParams kernel_params(const AttentionParams& p) {
     out.workspace = p.workspace;
     out.partials = partial_rows(*p.plan);
     out.mask = p.mask, out.alibi_slopes = p.alibi_slopes, out.sinks = p.sinks, out.phi = p.phi;
-    out.phi_below = bound(p.phi_below, PhiBounds<Multiplied<Stored>>::kBelow);
-    out.phi_above = bound(p.phi_above, PhiBounds<Multiplied<Stored>>::kAbove);
+    out.phi_below = bound(p.phi_below, kMostBelowPhi);
+    out.phi_above = bound(p.phi_above, kMostAbovePhi);
     out.num_work = max_work(*p.plan);
     out.num_merges = max_merges(*p.plan);
     out.q_parts = q_parts(p);
@@ -97,7 +98,7 @@ void launch_merges(LaunchStream& stream, const AttentionPlan& plan, const Attent
 
 template <class Stored>
 void launch_attention(LaunchStream& stream, const AttentionParams& p) {
-    const AttentionKernelParams params = kernel_params<Stored>(p);
+    const AttentionKernelParams params = kernel_params(p);
     const AttentionShape& s = p.plan->shape;
     // A sequence that has queries has a group of rows at least.
     for (int height = row_tile_of(s.group()); height <= highest_row_tile(s); ++height)

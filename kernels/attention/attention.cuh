@@ -72,26 +72,12 @@ ADZE_DEVICE float tanh_of(float x) {
     return 1.0f - 2.0f * exp2_approx(-log2_approx(1.0f + exp_of(2.0f * x)));  // no division: it costs registers
 }
 
-// How far from phi the logits of a unified piece may be, for weights in T, and by how many powers of two these are scaled.
-template <class T>
-struct PhiBounds;
-// Sums of up to 2^31 weights and of their products stay below f32's 2^128 as long as no weight exceeds 2^96 = e^66 (what
-// values do to that is seen when the sums are no longer finite), and what f32 flushes, below 2^-126 each, stays below 2^-24
-// of a row's largest weight as long as that is 2^-71 = e^-49 or more.
-template <>
-struct PhiBounds<bf16> {
-    static constexpr float kBelow = 49.0f, kAbove = 66.0f;
-    static constexpr float kExponent = 0.0f;
-    static constexpr int32_t kMaxKeys = INT32_MAX;
-};
-// Weights times 2^8: the largest number is 65504 = 2^8 e^5.54; what subnormals lose, 2^-25 a key, stays below 2^-11 of a
-// largest weight of e^-5.54 2^8 = 1 or more for up to 2^14 keys.
-template <>
-struct PhiBounds<f16> {
-    static constexpr float kBelow = 5.54f, kAbove = 5.54f;
-    static constexpr float kExponent = 8.0f;
-    static constexpr int32_t kMaxKeys = 1 << 14;
-};
+// How far from phi the logits of a unified piece may be, for weights in bf16. Sums of up to 2^31 weights and of their
+// products stay below f32's 2^128 as long as no weight exceeds 2^96 = e^66 (what values do to that is seen when the sums
+// are no longer finite), and what f32 flushes, below 2^-126 each, stays below 2^-24 of a row's largest weight as long as
+// that is 2^-71 = e^-49 or more. f16 takes the stable softmax: its numbers reach over 2^30 (2^40 with subnormal ones, which
+// gfx90a has not), and 2^22 of that are the precision of p in two parts, so that phi could be off by 3 at most.
+constexpr float kMostBelowPhi = 49.0f, kMostAbovePhi = 66.0f;
 
 template <class Stored>
 constexpr bool kIsQuantised = sizeof(Stored) == 1;
@@ -175,7 +161,8 @@ struct Attention {
     static constexpr int kSlots = C::kRows;
     static constexpr bool kIsF16 = std::is_same_v<T, f16>;
     // p is at most 1; times this power of two, all of f16's 11 bits are there for p down to 2^-28, and 22 to 2^-17.
-    static constexpr float kStableExponent = kIsF16 ? 14.0f : 0.0f;
+    static constexpr float kWeightExponent = kIsF16 ? 14.0f : 0.0f, kWeightUnit = kIsF16 ? 0x1p-14f : 1.0f;
+    static constexpr bool kCanUnify = !kIsF16;
     static constexpr float kSmallestUnit = 1.17549435e-38f;
     using KeyBits = std::conditional_t<kWarpKeys <= 32, uint32_t, uint64_t>;
     static_assert(kWarpKeys <= 64);
@@ -223,7 +210,7 @@ struct Attention {
         }
     };
 
-    // How a piece's logits become weights: exp2(((score * multiplier - shift) * scale) + exponent).
+    // How a piece's logits become weights: exp2((score * multiplier - shift) * scale), for f16 times a power of two.
     struct Softmax {
         bool unified;
         bool transforms;  // scores are made logits before, not by the multiplier
@@ -232,13 +219,6 @@ struct Attention {
         ADZE_DEVICE float score_factor() const { return transforms ? 1.0f : factor; }
         ADZE_DEVICE float multiplier() const { return unified ? score_factor() : 1.0f; }
         ADZE_DEVICE float scale() const { return unified ? kLog2E : score_factor() * kLog2E; }
-        ADZE_DEVICE float exponent() const { return unified ? PhiBounds<T>::kExponent : kStableExponent; }
-        ADZE_DEVICE float unit() const {
-            return unified ? exp2_of(-PhiBounds<T>::kExponent) : exp2_of(-kStableExponent);
-        }
-        ADZE_DEVICE static constexpr float exp2_of(float n) {
-            return n == -14.0f ? 0x1p-14f : n == -8.0f ? 0x1p-8f : 1.0f;
-        }
     };
 
     struct SharedParts {
@@ -288,9 +268,10 @@ struct Attention {
         const Global<const int32_t> block_work(p.plan.block_work[p.height], p.blocks + 1);
         for (int32_t work = block_work.load(block_index().x); work < block_work.load(block_index().x + 1); ++work) {
             for (int row = 0; row < p.tile_rows; row += kRowCount) {
-                const AttentionItem item(p, work, row, kRowCount);
-                if (item.rows <= 0) break;
-                attend(p, item, shared);
+                if (thread_index() == 0) shared.item.store(AttentionItem(p, work, row, kRowCount));
+                sync_block();
+                const AttentionItem item = shared.item.load();
+                if (item.rows > 0) attend(p, item, shared);
                 sync_block();
             }
         }
@@ -301,8 +282,7 @@ private:
     // What the loop over keys does not need is in shared memory meanwhile: registers are for sums.
     ADZE_DEVICE static void attend(const Params& p, const AttentionItem& item, const SharedParts& shared) {
         load_queries(p, item, shared);
-        bool unified = p.unified && item.kv_end - item.kv_begin <= PhiBounds<T>::kMaxKeys;
-        if (thread_index() == 0) shared.item.store(item);
+        bool unified = kCanUnify && p.unified;
         while (true) {
             if (thread_index() == 0) shared.softmax.store(choose_softmax(p, unified));
             sync_block();
@@ -310,7 +290,7 @@ private:
             pass(p, shared, state);
             const Softmax softmax = shared.softmax.load();
             publish(shared, softmax, state);
-            if (!softmax.unified || fits(p, shared, state)) return write(p, shared, softmax, state);
+            if (!kCanUnify || !softmax.unified || fits(p, shared, state)) return write(p, shared, softmax, state);
             unified = false;
         }
     }
@@ -502,10 +482,6 @@ private:
         }
     };
 
-    ADZE_DEVICE static constexpr int wrapped(int i, int count) {
-        return i >= count ? i - count : i;
-    }
-
     // All keys of the piece, tile after tile.
     ADZE_DEVICE static void pass(const Params& p, const SharedParts& shared, State& state) {
         const AttentionItem item = shared.item.load();
@@ -530,22 +506,20 @@ private:
             commit_copies();
         }
         constexpr int kTableSlots = kAhead + 2;
-        int slot = 0, stage = 0;
         for (int tile = 0; tile < count; ++tile) {
             pipeline.wait(p, shared);
-            if (tile + kAhead < count)
-                pipeline.load(p, shared, wrapped(slot + kAhead, kTableSlots), wrapped(stage + kStages - 1, kStages));
+            const int ahead = tile + kAhead;
+            if (ahead < count) pipeline.load(p, shared, ahead % kTableSlots, ahead % kStages);
             commit_copies();
-            shared.table.store(p, wrapped(slot + kAhead + 1, kTableSlots), next);
+            shared.table.store(p, (ahead + 1) % kTableSlots, next);
             const auto tiles = shared.tiles.load();
-            next = find_key(p, tiles, tile + kAhead + 2);
+            next = find_key(p, tiles, ahead + 2);
             const int32_t key = tiles.position(tile) + first_key;
             const Limits limits = shared.limits.load(warp_index());
             if (!limits.none(key)) {
-                multiply(p, shared, limits.all(key), key, first_row, first_key, stage, slot * kTileKeys, state);
+                multiply(p, shared, limits.all(key), key, first_row, first_key, tile % kStages,
+                         tile % kTableSlots * kTileKeys, state);
             }
-            slot = wrapped(slot + 1, kTableSlots);
-            stage = wrapped(stage + 1, kStages);
         }
         wait_copies<0>();
         sync_block();
@@ -584,7 +558,7 @@ private:
 #pragma unroll
             for (int s = 0; s < kSlots; ++s) sees[r][s] = true;
             if (!sees_all) hide_keys(p, shared.item.load(), key, rows, scores[r], sees[r]);
-            if (!softmax.unified) raise_maximum(softmax, scores[r], rows, state.sums[r]);
+            if (!kCanUnify || !softmax.unified) raise_maximum(softmax, scores[r], rows, state.sums[r]);
             weigh(softmax, shared, block_row, scores[r], rows);
             if (has_token_scales(p.v)) apply_value_scales(shared, entry + first_key, scores[r], rows, state.sums[r]);
         }
@@ -793,20 +767,20 @@ private:
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) {
             shift[s] = shift_of(rows.maximum[s]);
-            if (softmax.unified) {
+            if (kCanUnify && softmax.unified) {
                 shift[s] = shared.phis.load(block_row + C::slot_row(s));
                 rows.maximum[s] = largest_of(s, scores, rows.maximum[s]);
             }
             total[s] = 0.0f;
         }
-        const float multiplier = softmax.multiplier(), scale = softmax.scale(), exponent = softmax.exponent();
+        const float multiplier = softmax.multiplier(), scale = softmax.scale();
 #pragma unroll
         for (int n = 0; n < kKeyTiles; ++n) {
 #pragma unroll
             for (int i = 0; i < C::kCount; ++i) {
                 const int s = C::slot(i);
                 const float difference = fma(scores[n].value[i], multiplier, -shift[s]);
-                const float weight = exp2_approx(kIsF16 ? fma(difference, scale, exponent) : difference * scale);
+                const float weight = exp2_approx(kIsF16 ? fma(difference, scale, kWeightExponent) : difference * scale);
                 total[s] += weight;
                 scores[n].value[i] = weight;
             }
@@ -953,7 +927,7 @@ private:
             Rows& rows = state.rows[r];
 #pragma unroll
             for (int s = 0; s < kSlots; ++s) {
-                rows.total[s] = C::reduce_row(rows.total[s], Add()) * softmax.unit();
+                rows.total[s] = C::reduce_row(rows.total[s], Add()) * kWeightUnit;
                 if (softmax.unified) rows.maximum[s] = C::reduce_row(rows.maximum[s], Max());
             }
 #pragma unroll
@@ -1003,7 +977,7 @@ private:
         SharedArena arena = shared.before_ring;
         const Shared<float> all = arena.template take<float>(kWarps * TileO::kElements, TileK::kAlignment);
         const TileO tile{all.slice(warp_index() * TileO::kElements, TileO::kElements)};
-        const float scale = softmax.unit() * (has_token_scales(p.v) ? 1.0f : head_scale(p.v, p.shape, item.head));
+        const float scale = kWeightUnit * (has_token_scales(p.v) ? 1.0f : head_scale(p.v, p.shape, item.head));
         constexpr int kTilesAtATime = TileO::kColumns / M::kN;
         const int first_row = kKeyWarps > 1 ? 0 : warp_index() * kWarpRows;
 #pragma unroll

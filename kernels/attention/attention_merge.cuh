@@ -37,30 +37,47 @@ struct MergeSplits {
             return RowStatistics{pair[0], pair[1]};
         };
 
+        // Lanes share the parts' statistics.
         RowStatistics keys{-infinity(), 0.0f};
-        for (int i = 0; i < m.count; ++i) {
+        for (int i = lane_index(); i < m.count; i += kWarpSize) {
             const RowStatistics part = statistics(i);
             if (part.total != 0.0f) keys.maximum = Max()(keys.maximum, part.maximum);
         }
-        for (int i = 0; i < m.count; ++i) {
+        keys.maximum = reduce(keys.maximum, Max());
+        for (int i = lane_index(); i < m.count; i += kWarpSize) {
             const RowStatistics part = statistics(i);
             keys.total = fma(part.weight(keys.maximum), part.total, keys.total);
         }
+        keys.total = reduce(keys.total, Add());
         const int64_t q_head = int64_t{head} * group + row % group;
         const int64_t q_row =
             Global<const int32_t>(p.plan.qo_indptr, counts.num_sequences + 1).load(m.sequence) + row / group;
         const RowStatistics all = keys.with(sink_logit(p, q_head));
-        const float divisor = all.total == 0.0f ? 1.0f : all.total;
-        for (int e = lane_index() * 2; e < d; e += kWarpSize * 2) {
-            float sum[2] = {0.0f, 0.0f};
-            for (int i = 0; i < m.count; ++i) {
-                const Vec<float, 2> x = partials.load_vec<2>(p.partials.sums(head, first + i * step) + e);
-                const float w = statistics(i).weight(all.maximum);
-                sum[0] = fma(w, x[0], sum[0]);
-                sum[1] = fma(w, x[1], sum[1]);
+
+        constexpr int kPairs = 256 / (2 * kWarpSize);  // of a lane, of the largest head
+        float sum[kPairs][2] = {};
+        for (int begin = 0; begin < m.count; begin += kWarpSize) {
+            const int count = least(m.count - begin, kWarpSize);
+            const float weight = lane_index() < count ? statistics(begin + lane_index()).weight(all.maximum) : 0.0f;
+            for (int i = 0; i < count; ++i) {
+                const float w = shuffle(weight, i);
+                const int64_t index = p.partials.sums(head, first + (begin + i) * step);
+#pragma unroll
+                for (int j = 0; j < kPairs; ++j) {
+                    const int e = (j * kWarpSize + lane_index()) * 2;
+                    if (e >= d) continue;
+                    const Vec<float, 2> x = partials.load_vec<2>(index + e);
+                    sum[j][0] = fma(w, x[0], sum[j][0]);
+                    sum[j][1] = fma(w, x[1], sum[j][1]);
+                }
             }
-            const float result[2] = {divide(sum[0], divisor), divide(sum[1], divisor)};
-            store_row(p.o, q_row, q_head * d + e, result);
+        }
+        const float divisor = all.total == 0.0f ? 1.0f : all.total;
+#pragma unroll
+        for (int j = 0; j < kPairs; ++j) {
+            const int e = (j * kWarpSize + lane_index()) * 2;
+            const float result[2] = {divide(sum[j][0], divisor), divide(sum[j][1], divisor)};
+            if (e < d) store_row(p.o, q_row, q_head * d + e, result);
         }
         if (lane_index() == 0) write_lse(p, q_row, q_head, all);
     }

@@ -21,8 +21,8 @@ struct AttentionTile {
 // For 16, 64 or 128 rows. Threads do not depend on which of NVIDIA's architectures it is: one launch serves all.
 //   16   decode: four warps share the rows, each takes 16 keys of every tile: no key is read twice, none waits
 //   64   a warp has 16 rows
-//   128  a warp has 32 rows, so that what it reads of K and V is multiplied twice: with 16, shared memory would be the
-//        bound. Large heads have 16, for registers' sake
+//   128  a warp has 32 rows, so that what it reads of K and V is multiplied twice: with 16, shared memory is the bound.
+//        With NVIDIA's 255 registers that is for small heads; others have 16
 // Tiles are small enough for two stages; more stages, where two blocks still fit: up to 4, and as many as bring 16 KB of
 // small tiles under way.
 ADZE_HOST_DEVICE constexpr AttentionTile attention_tile(Arch arch, int dim_qk, int dim_v, int rows, int element_bits) {
@@ -35,8 +35,9 @@ ADZE_HOST_DEVICE constexpr AttentionTile attention_tile(Arch arch, int dim_qk, i
         tile.row_warps = 4;
         tile.keys = wide ? 16 : 32;
     } else {
-        tile.row_warps = wide ? 8 : 4;
-        tile.row_blocks = wide ? 1 : 2;
+        const bool paired = arch == Arch::kGfx90a || dim_qk + dim_v <= 128;
+        tile.row_warps = paired ? 4 : 8;
+        tile.row_blocks = paired ? 2 : 1;
         tile.keys = 32;
     }
     if (arch == Arch::kGfx90a) return tile;  // the next tile is in registers

@@ -294,7 +294,8 @@ TEST_P(Traffic, AttentionDoesAgainWhatLeavesTheBoundsOfPhi) {
         EXPECT_EQ(instructions(ADZE_SOFTMAX_UNIFIED), once);
         for (double off : {-100.0, 100.0}) {
             call.calibrate(off);
-            EXPECT_EQ(instructions(ADZE_SOFTMAX_UNIFIED), 2 * once) << off;
+            // f16's weights take the stable softmax from the start.
+            EXPECT_EQ(instructions(ADZE_SOFTMAX_UNIFIED), (dtype == ADZE_DTYPE_BF16 ? 2 : 1) * once) << off;
         }
     }
 }
@@ -373,7 +374,7 @@ TEST_P(Traffic, AttentionTakesTheInstanceOfItsRows) {
     expect({5, 40}, 4, 96, "attention_64", 4);
     expect({16, 40}, 4, 256, "attention_64", 4);
     expect({17, 40}, 4, 64, "attention_128", 4);
-    expect({40, 40}, 4, 128, "attention_128", 4);
+    expect({40, 40}, 4, 128, "attention_128", info.warp_size == 64 ? 4 : 8);
     // Queries of 64 KB: more than sm_89 and gfx90a have besides tiles.
     const bool large = info.shared_memory_per_block > (100 << 10);
     expect({40, 40}, 4, 256, large ? "attention_128" : "attention_64", large ? 8 : 4);
