@@ -394,6 +394,8 @@ private:
         static constexpr int kVector = Tile::kChunk;  // elements of 16 bytes
         static constexpr int kChunks = Tile::kColumns / kVector, kCount = Tile::kChunks;
         static constexpr int kLoads = (kCount + kThreads - 1) / kThreads;
+        // Addresses that are kept for the next tile cost registers, of which the largest head's widened values leave none.
+        static constexpr int kTogether = kQuantised && kDimV > 128 ? 1 : 4;
         Vec<Stored, kVector> waiting[kTarget.async_copy ? 1 : kLoads];
 
         ADZE_DEVICE void load(const adze_kv_cache& cache, const AttentionShape& s, int head_dim,
@@ -403,7 +405,7 @@ private:
             const bool aligned = memory.aligned(16, cache.page_stride) && memory.aligned(16, cache.token_stride) &&
                                  memory.aligned(16, cache.head_stride);
             if (aligned) {
-#pragma unroll(kTarget.async_copy ? 4 : kLoads)
+#pragma unroll(kTarget.async_copy ? kTogether : kLoads)
                 for (int i = 0; i < kLoads; ++i) {
                     const int row = row_of(i), column = column_of(i);
                     if (!takes_part(i, columns)) continue;
