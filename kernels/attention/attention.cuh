@@ -14,7 +14,8 @@
 // Pieces of split sequences write partial rows, which attention_merge.cuh merges in order (Flash-Decoding).
 //
 // Accuracy: p is rounded to T where o has 16 bits, as the plain algorithm in that precision does it. Where o is f32, p
-// goes as a sum of two or three numbers of T (22 or 24 bits), and so does q where its format is not T. f16 also lacks
+// goes as a sum of two or three numbers of T (22 or 24 bits), and so does q where its format is not T; of two also where
+// o is f16, T bf16, and the largest weight not exactly 1 (phi, scales by token). f16 also lacks
 // f32's range: there rows of q and of p are scaled by powers of two. Products with Inf are taken from the first number
 // alone: 0 * Inf of the others says nothing.
 // A row's bits depend on its own sequence and its plan's splits only, not on the rows beside it, as long as the values
@@ -941,8 +942,7 @@ private:
                                           const RowStatistics& all, const float (&x)[4]) {
         const Global<float> out(p.workspace, p.partials.floats());
         const int64_t index = p.partials.sums(item.head, item.partial + row) + column;
-        out.template store_vec<2>(index, {x[0], x[1]});
-        out.template store_vec<2>(index + 2, {x[2], x[3]});
+        out.template store_vec<4>(index, {x[0], x[1], x[2], x[3]});
         if (column == 0)
             out.template store_vec<2>(p.partials.statistics(item.head, item.partial + row), {all.maximum, all.total});
     }
