@@ -16,7 +16,8 @@
 // Pieces of split sequences write partial rows, which attention_merge.cuh merges in order (Flash-Decoding).
 //
 // Accuracy: p is rounded to T where o has 16 bits, as the plain algorithm in that precision does it. Where o is f32, p
-// goes as a sum of two or three numbers of T (22 or 24 bits), and so does q where its format is not T. f16 also lacks
+// goes as a sum of two or three numbers of T (22 or 24 bits), and so does q where its format is not T; of two also where
+// o is f16, T bf16, and the largest weight not exactly 1 (phi, scales by token). f16 also lacks
 // f32's range: there rows of q and of p are scaled by powers of two. Products with Inf are taken from the first number
 // alone: 0 * Inf of the others says nothing.
 // A row's bits depend on its own sequence and its plan's splits only, not on the rows beside it, as long as the values

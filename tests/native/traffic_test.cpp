@@ -218,7 +218,8 @@ TEST_P(Traffic, LinearOfOneRow) {
 TEST_P(Traffic, AttentionDecode) {
     for (const auto& [name, sequences, dim_qk, dim_v, page_size] :
          {std::tuple{"attention decode", std::vector<kit::Sequence>{{1, 4096}}, 128, 128, 16},
-          {"attention decode d64", {{1, 3000}}, 64, 64, 64},
+          {"attention decode d64", {{1, 8192}}, 64, 64, 64},
+          {"attention decode short", {{1, 3000}}, 64, 64, 64},
           {"attention decode d256", {{1, 1500}}, 256, 256, 16},
           {"attention decode d192", {{1, 1500}}, 192, 128, 16},
           {"attention drafts", {{4, 2000}}, 128, 128, 16}}) {
