@@ -1,5 +1,5 @@
 // attention: which instances and how many blocks serve a call, and its launches. kv_append is in kv_append.cu.
-#include "attention/attention.cuh"
+#include "attention/attention_launch.cuh"
 #include "attention/attention_merge.cuh"
 #include "attention/attention_tuning.h"
 #include "attention/sm90_attention.h"
@@ -38,17 +38,17 @@ AttentionSplit gpu_attention_split(const AttentionShape& shape, int num_processo
     return split;
 }
 
-// Parts of q and p: one where nothing but T's own rounding is lost.
+// Parts of q and p: one where nothing but the rounding of what is multiplied is lost.
 int q_parts(const AttentionParams& p) {
-    return p.q.dtype == p.k.dtype ? 1 : p.q.dtype == ADZE_DTYPE_F32 ? 3 : 2;
+    const adze_dtype multiplied = p.k.dtype == ADZE_DTYPE_F16 ? ADZE_DTYPE_F16 : ADZE_DTYPE_BF16;
+    return p.q.dtype == multiplied ? 1 : p.q.dtype == ADZE_DTYPE_F32 ? 3 : 2;
 }
 int p_parts(const AttentionParams& p) {
-    const bool is_bf16 = p.k.dtype == ADZE_DTYPE_BF16;
+    const bool is_bf16 = p.k.dtype != ADZE_DTYPE_F16;  // as which quantised numbers are multiplied
     if (p.o.dtype == ADZE_DTYPE_F32) return is_bf16 ? 3 : 2;
     // A row's largest weight is 1, which every format has, but for phi and for scales of values; o may then be finer.
-    const bool has_token_scales = p.v.scales != nullptr && (p.v.scale_page_stride != 0 || p.v.scale_token_stride != 0);
     const bool finer = p.o.dtype == ADZE_DTYPE_F16 && is_bf16;
-    return finer && (p.phi.data != nullptr || has_token_scales) ? 2 : 1;
+    return finer && (p.phi.data != nullptr || has_token_scales(p.v)) ? 2 : 1;
 }
 
 float bound(float given, float most) {
@@ -74,32 +74,8 @@ AttentionKernelParams kernel_params(const AttentionParams& p) {
     return out;
 }
 
-// Launches the instance of kRowCount rows, if it can serve the call.
-template <class T, int kDimQk, int kDimV, int kRowCount>
-bool launch_rows(LaunchStream& stream, const AttentionKernelParams& params, int64_t blocks) {
-    using Kernel = Attention<T, kDimQk, kDimV, kRowCount>;
-    const bool has_token_scales = params.v.scale_page_stride != 0 || params.v.scale_token_stride != 0;
-    const bool needs_units = std::is_same_v<T, f16> && params.v.scales != nullptr && has_token_scales;
-    if (!Kernel::kHasParts && (params.q_parts > 1 || params.p_parts > 1 || needs_units)) return false;
-    const AttentionTile shape = attention_tile(stream.arch(), kDimQk, kDimV, kRowCount, sizeof(T));
-    const int64_t bytes = Kernel::shared_bytes(shape, stream.arch() != Arch::kGfx90a, params.q_parts);
-    if (bytes > stream.shared_limit()) return false;
-    launch<Kernel>(stream, {blocks, params.shape.num_kv_heads, 1}, bytes, params);
-    return true;
-}
-
-// A piece has more rows than an instance takes at a time where shared memory is too small for more.
-template <class T, int kDimQk, int kDimV>
-void launch_dims(LaunchStream& stream, const AttentionKernelParams& params, int64_t blocks) {
-    if (params.height == 2 && launch_rows<T, kDimQk, kDimV, 128>(stream, params, blocks)) return;
-    if (params.height >= 1 && launch_rows<T, kDimQk, kDimV, 64>(stream, params, blocks)) return;
-    if (launch_rows<T, kDimQk, kDimV, 16>(stream, params, blocks)) return;
-    fail(ADZE_ERROR_NOT_SUPPORTED, "head_dim is %d; the device has %lld bytes of shared memory a block, too few",
-         kDimQk, static_cast<long long>(stream.shared_limit()));
-}
-
 // The rows of one height: those that the batch has, or in a capture, that any batch may have.
-template <class T>
+template <class Stored>
 void launch_height(LaunchStream& stream, const AttentionPlan& plan, AttentionKernelParams params, bool is_tuned,
                    int height) {
     params.height = height;
@@ -110,12 +86,7 @@ void launch_height(LaunchStream& stream, const AttentionPlan& plan, AttentionKer
         params.unified = tuned_softmax(c) == ADZE_SOFTMAX_UNIFIED;
     }
     const int64_t blocks = stream.capturing() ? params.blocks : plan.schedule.used_blocks[height];
-    const AttentionShape& s = plan.shape;
-    if (s.head_dim_qk == 192) return launch_dims<T, 192, 128>(stream, params, blocks);
-    const int32_t dim = s.head_dim_qk > s.head_dim_v ? s.head_dim_qk : s.head_dim_v;
-    if (dim <= 64) return launch_dims<T, 64, 64>(stream, params, blocks);
-    if (dim <= 128) return launch_dims<T, 128, 128>(stream, params, blocks);
-    launch_dims<T, 256, 256>(stream, params, blocks);
+    launch_instance<Stored>(stream, params, blocks);
 }
 
 void launch_merges(LaunchStream& stream, const AttentionPlan& plan, const AttentionKernelParams& params) {
@@ -132,14 +103,14 @@ void launch_merges(LaunchStream& stream, const AttentionPlan& plan, const Attent
     launch<MergeSplits>(stream, {merges, plan.shape.num_kv_heads, (rows + kRows - 1) / kRows}, 0, params);
 }
 
-template <class T>
+template <class Stored>
 void launch_attention(LaunchStream& stream, const AttentionParams& p) {
     const AttentionKernelParams params = kernel_params(p);
     const AttentionShape& s = p.plan->shape;
     // A sequence that has queries has a group of rows at least.
     for (int height = row_tile_of(s.group()); height <= highest_row_tile(s); ++height) {
         if (height == kRowTiles - 1 && launch_sm90_prefill(stream, p)) continue;
-        launch_height<T>(stream, *p.plan, params, p.softmax == ADZE_SOFTMAX_TUNED, height);
+        launch_height<Stored>(stream, *p.plan, params, p.softmax == ADZE_SOFTMAX_TUNED, height);
     }
     launch_merges(stream, *p.plan, params);
 }
@@ -157,13 +128,20 @@ void require_lengths(const AttentionSchedule& schedule) {
 
 void attention(LaunchStream& stream, const AttentionParams& p) {
     require_lengths(p.plan->schedule);
-    if (p.k.dtype != ADZE_DTYPE_F16 && p.k.dtype != ADZE_DTYPE_BF16) {
-        fail(ADZE_ERROR_NOT_SUPPORTED, "k.dtype is %s; the GPU kernels support F16, BF16", dtype_name(p.k.dtype));
-    }
-    if (p.k.dtype == ADZE_DTYPE_F16) {
-        launch_attention<f16>(stream, p);
-    } else {
-        launch_attention<bf16>(stream, p);
+    switch (p.k.dtype) {
+        case ADZE_DTYPE_F16:
+            return launch_attention<f16>(stream, p);
+        case ADZE_DTYPE_BF16:
+            return launch_attention<bf16>(stream, p);
+        case ADZE_DTYPE_F8E4M3:
+            return launch_attention<e4m3>(stream, p);
+        case ADZE_DTYPE_I8:
+            return launch_attention<int8_t>(stream, p);
+        case ADZE_DTYPE_I4:
+            return launch_attention<int4x2>(stream, p);
+        default:
+            fail(ADZE_ERROR_NOT_SUPPORTED, "k.dtype is %s; the GPU kernels support F16, BF16, F8E4M3, I8, I4",
+                 dtype_name(p.k.dtype));
     }
 }
 

@@ -1,7 +1,9 @@
 // o = softmax(scale q k^T + mask) v over a paged KV cache
 //
 // q: [tokens, q heads * head_dim_qk], o: [tokens, q heads * head_dim_v], f32, f16 or bf16 at run time; K and V: pages in
-// T (f16, bf16) at any strides, each element times its scale.
+// f16, bf16, e4m3, int8_t or int4x2 at any strides, each element times its scale. T below is what is multiplied: the
+// cache's own format, or bf16, to which quantised numbers are widened exactly when they come to be operands
+// (device/quantised.h); until then tiles are as the cache is.
 // A block takes pieces of the plan's work one after another, each for one KV head: rows are query tokens times the group
 // of query heads that share the KV head, so that a key is read once for all of them. Its warps share the rows, those of
 // 16 rows the keys of each tile instead (attention_tile.h). Tiles of keys come in order, gathered through kv_indices into
@@ -14,7 +16,8 @@
 // Pieces of split sequences write partial rows, which attention_merge.cuh merges in order (Flash-Decoding).
 //
 // Accuracy: p is rounded to T where o has 16 bits, as the plain algorithm in that precision does it. Where o is f32, p
-// goes as a sum of two or three numbers of T (22 or 24 bits), and so does q where its format is not T. f16 also lacks
+// goes as a sum of two or three numbers of T (22 or 24 bits), and so does q where its format is not T; of two also where
+// o is f16, T bf16, and the largest weight not exactly 1 (phi, scales by token). f16 also lacks
 // f32's range: there rows of q and of p are scaled by powers of two. Products with Inf are taken from the first number
 // alone: 0 * Inf of the others says nothing.
 // A row's bits depend on its own sequence and its plan's splits only, not on the rows beside it, as long as the values
@@ -30,7 +33,7 @@
 #include "device/async_copy.h"
 #include "device/dependent_launch.h"
 #include "device/launch.h"
-#include "device/mma.h"
+#include "device/quantised.h"
 #include "runtime/gpu_rows.cuh"
 
 namespace adze {
@@ -77,15 +80,47 @@ ADZE_DEVICE float tanh_of(float x) {
 // gfx90a has not), and 2^22 of that are the precision of p in two parts, so that phi could be off by 3 at most.
 constexpr float kMostBelowPhi = 49.0f, kMostAbovePhi = 66.0f;
 
-//   T              format of the cache
+template <class Stored>
+constexpr bool kIsQuantised = sizeof(Stored) == 1;
+// What a cache's numbers are multiplied as.
+template <class Stored>
+using Multiplied = std::conditional_t<kIsQuantised<Stored>, bf16, Stored>;
+
+// What one load serves, as QuantisedKeys and QuantisedValues have it, of tiles that hold operands.
+struct PlainKeys {
+    static constexpr int kSteps = 1;
+};
+struct PlainValues {
+    static constexpr int kTiles = 1;
+};
+
+// f32 results as ResultTile has them, but for lanes that store four neighbours of a row: of 32 lanes, 8 of two rows go
+// together, of 64 8 of one row; those of int4x2 are 8 columns apart.
+template <int kRowCount, int kColumnCount>
+struct ResultRunTile {
+    using Element = float;
+    static constexpr int kRows = kRowCount, kColumns = kColumnCount, kElements = kRows * kColumns;
+
+    Shared<float> data;
+
+    ADZE_DEVICE static constexpr int index(int row, int column) {
+        const int chunk = column / 4 ^ column / 32 ^ (kWarpSize == 32 ? (row & 1) * 5 : 0);
+        return row * kColumns + chunk * 4 + column % 4;
+    }
+};
+
+//   Stored         format of the cache
 //   kDimQk, kDimV  the head dims, or more
 //   kRowCount      rows that a block takes at a time
-template <class T, int kDimQk, int kDimV, int kRowCount>
+template <class Stored, int kDimQk, int kDimV, int kRowCount>
 struct Attention {
+    using T = Multiplied<Stored>;
+    static constexpr bool kQuantised = kIsQuantised<Stored>;
+    static constexpr int kStoredBits = static_cast<int>(sizeof(Stored)) * 8 / kPerByte<Stored>;
     static constexpr const char* kName = kRowCount == 16   ? "attention_16"
                                          : kRowCount == 64 ? "attention_64"
                                                            : "attention_128";
-    static constexpr AttentionTile kShape = attention_tile(kTarget.arch, kDimQk, kDimV, kRowCount, sizeof(T));
+    static constexpr AttentionTile kShape = attention_tile(kTarget.arch, kDimQk, kDimV, kRowCount, kStoredBits);
     static constexpr int kThreads = kShape.warps() * kWarpSize;
     using Params = AttentionKernelParams;
     static constexpr bool runs_on(Arch) { return true; }
@@ -99,16 +134,25 @@ struct Attention {
     static_assert(kThreads >= kTileKeys && (kShape.row_warps == 1 || kKeyWarps == 1));
     // Copies under way while a tile is multiplied: without asynchronous ones, those that registers hold.
     static constexpr int kAhead = kTarget.async_copy ? kStages - 1 : 1;
-    // Several parts of p and q, and f16's units of values, cost registers that two blocks of rows a warp do not leave.
-    static constexpr bool kHasParts = kRowBlocks == 1, kHasUnits = kHasParts && std::is_same_v<T, f16>;
+    // Several parts of p and q, and f16's units of values, cost registers that two blocks of rows a warp do not leave, nor
+    // many rows of the largest head whose values are widened.
+    static constexpr bool kHasParts = kRowBlocks == 1 && !(kQuantised && kRowCount > 16 && kDimV > 128),
+                          kHasUnits = kHasParts && std::is_same_v<T, f16>;
 
     using TileQ = SharedTile<T, kRowCount, kDimQk>;
-    using TileK = SharedTile<T, kTileKeys, kDimQk>;
-    using TileV = SharedTile<T, kTileKeys, kDimV>;
-    static constexpr int kPanel = TileK::kPanel;  // columns that lie together in a tile
+    template <int kDims>
+    using StoredTile =
+        std::conditional_t<kQuantised, QuantisedTile<Stored, kTileKeys, kDims>, SharedTile<Stored, kTileKeys, kDims>>;
+    using TileK = StoredTile<kDimQk>;
+    using TileV = StoredTile<kDimV>;
+    using Keys = std::conditional_t<kQuantised, QuantisedKeys<M, TileK>, PlainKeys>;
+    using Values = std::conditional_t<kQuantised, QuantisedValues<M, TileV>, PlainValues>;
+    // Columns of queries that are multiplied together: a panel, or what one load of keys serves.
+    static constexpr int kPanel = Keys::kSteps * M::kK > TileQ::kPanel ? Keys::kSteps* M::kK : TileQ::kPanel;
     using PanelQ = SharedTile<T, kRowCount, kPanel>;
     using PanelK = SharedTile<T, kTileKeys, kPanel>;
-    using TileO = ResultTile<M::kM, 64>;  // of a warp, at the end
+    // Of a warp, at the end.
+    using TileO = std::conditional_t<kQuantised, ResultRunTile<M::kM, 64>, ResultTile<M::kM, 64>>;
     using Table = KeyTable<kTileKeys, kAhead + 2>;
 
     static constexpr int kChunk = 8;                     // elements of 16 bytes
@@ -124,10 +168,6 @@ struct Attention {
     using KeyBits = std::conditional_t<kWarpKeys <= 32, uint32_t, uint64_t>;
     static_assert(kWarpKeys <= 64);
 
-    static_assert(kWarps * TileO::kElements * 4 <=
-                      (kStages * (TileK::kElements + TileV::kElements) + TileQ::kElements) * 2,
-                  "results take the place of tiles and queries");
-
     // The host's kTarget is not the device's: `shape` is.
     static constexpr int64_t shared_bytes(const AttentionTile& shape, bool async_copy, int q_parts) {
         const int slots = async_copy ? shape.stages + 1 : 3;
@@ -139,8 +179,11 @@ struct Attention {
         bytes = add_shared(bytes, sizeof(Softmax));
         bytes = add_shared(bytes, sizeof(KeyTiles<kTileKeys>));
         bytes = add_shared(bytes, kWarps * int64_t{sizeof(Limits)});
-        bytes = add_shared(bytes, int64_t{shape.stages} * shape.keys * (kDimQk + kDimV) * 2, TileK::kAlignment);
-        return add_shared(bytes, int64_t{q_parts} * TileQ::kElements * 2, TileQ::kAlignment);
+        const int64_t stage = int64_t{shape.keys} * (kDimQk + kDimV) * kStoredBits / 8;
+        const int64_t results = add_shared(bytes, kWarps * int64_t{TileO::kElements} * 4, TileK::kAlignment);
+        bytes = add_shared(bytes, shape.stages * stage, TileK::kAlignment);
+        bytes = add_shared(bytes, int64_t{q_parts} * TileQ::kElements * 2, TileQ::kAlignment);
+        return results > bytes ? results : bytes;  // they take the place of tiles and queries
     }
 
     // The keys that some of a warp's rows see, and those that all do: between them masks are needed.
@@ -191,10 +234,11 @@ struct Attention {
         SharedStruct<KeyTiles<kTileKeys>> tiles = SharedStruct<KeyTiles<kTileKeys>>::take(arena);
         SharedStruct<Limits> limits = SharedStruct<Limits>::take(arena, kWarps);
         SharedArena before_ring = arena;
-        Shared<T> ring, queries;  // how many queries is known at run time: last
+        Shared<Stored> ring;
+        Shared<T> queries;  // how many is known at run time: last
 
         ADZE_DEVICE explicit SharedParts(int q_parts)
-            : ring(arena.template take<T>(kStages * (TileK::kElements + TileV::kElements), TileK::kAlignment)),
+            : ring(arena.template take<Stored>(kStages * (TileK::kElements + TileV::kElements), TileK::kAlignment)),
               queries(arena.template take<T>(q_parts * TileQ::kElements, TileQ::kAlignment)) {}
 
         ADZE_DEVICE TileK keys(int stage) const {
@@ -276,6 +320,7 @@ private:
             float x[kChunk];
             load_row(p.q, item.first_token + item.token(known), int64_t{q_head} * p.shape.head_dim_qk + column, inside,
                      x);
+            if constexpr (kQuantised) reorder(x, kLanes, column);
             const float unit = kIsF16 && p.q_parts > 1 ? normalise(x, kLanes) : 1.0f;
             if (column == 0) {
                 shared.units.store(row, unit);
@@ -284,6 +329,23 @@ private:
                 if (p.phi.data != nullptr) shared.phis.store(row, Global<const float>(p.phi).load(q_head));
             }
             if (column < kDimQk) store_parts(x, p.q_parts, shared, row, column);
+        }
+    }
+
+    // A row, spread over `lanes` lanes: from the order of its numbers to that of quantised keys.
+    ADZE_DEVICE static void reorder(float (&x)[kChunk], int lanes, int column) {
+        const int first_lane = lane_index() / lanes * lanes;
+        float from[kChunk];
+#pragma unroll
+        for (int i = 0; i < kChunk; ++i) from[i] = x[i];
+#pragma unroll
+        for (int j = 0; j < kChunk; ++j) {
+            const int dim = Keys::dim(column < kDimQk ? column + j : j);
+#pragma unroll
+            for (int i = 0; i < kChunk; ++i) {
+                const float number = shuffle(from[i], first_lane + dim / kChunk);
+                if (dim % kChunk == i) x[j] = number;
+            }
         }
     }
 
@@ -327,43 +389,48 @@ private:
     // ---- tiles of keys ----
 
     // A tile's vectors on their way to shared memory; zeros where no row sees them, so that nothing but numbers is
-    // multiplied. Where copies are not asynchronous the tile waits in registers for its place.
-    template <class Tile, int kDim>
+    // multiplied, and beyond the head in quantised tiles, whose operands have numbers from all of a panel. Where copies are not asynchronous the tile waits in registers for its place.
+    template <class Tile>
     struct TileLoader {
-        static constexpr int kChunks = kDim / kChunk, kCount = kTileKeys * kChunks;
+        static constexpr int kVector = Tile::kChunk;  // elements of 16 bytes
+        static constexpr int kChunks = Tile::kColumns / kVector, kCount = Tile::kChunks;
         static constexpr int kLoads = (kCount + kThreads - 1) / kThreads;
-        Vec<T, kChunk> waiting[kTarget.async_copy ? 1 : kLoads];
+        // Addresses that are kept for the next tile cost registers, of which the largest head's widened values leave none.
+        static constexpr int kTogether = kQuantised && kDimV > 128 ? 1 : 4;
+        Vec<Stored, kVector> waiting[kTarget.async_copy ? 1 : kLoads];
 
         ADZE_DEVICE void load(const adze_kv_cache& cache, const AttentionShape& s, int head_dim,
                               const Shared<int64_t>& offsets, int slot, const Tile& tile) {
-            const Global<const T> memory = cache_memory<T>(cache, s, head_dim);
+            const Global<const Stored> memory = cache_memory<Stored>(cache, s, head_dim);
+            const int columns = stored_elements<Stored>(head_dim);
             const bool aligned = memory.aligned(16, cache.page_stride) && memory.aligned(16, cache.token_stride) &&
                                  memory.aligned(16, cache.head_stride);
             if (aligned) {
-#pragma unroll(kTarget.async_copy ? 4 : kLoads)
+#pragma unroll(kTarget.async_copy ? kTogether : kLoads)
                 for (int i = 0; i < kLoads; ++i) {
                     const int row = row_of(i), column = column_of(i);
-                    if (!takes_part(i, head_dim)) continue;
+                    if (!takes_part(i, columns)) continue;
                     const int64_t offset = offsets.load(slot * kTileKeys + row);
-                    const bool inside = guard(offset >= 0);
-                    const int64_t index = inside ? offset + column : 0;
+                    const bool inside = guard(offset >= 0) && (!kQuantised || column < columns);
+                    const int64_t index = inside ? offset / kPerByte<Stored> + column : 0;
                     if constexpr (kTarget.async_copy) {
                         copy_chunk_async(tile, row, column, memory, index, inside);
                     } else {
                         waiting[i] = {};
-                        if (inside) waiting[i] = memory.template load_vec<kChunk>(index);
+                        if (inside) waiting[i] = memory.template load_vec<kVector>(index);
                     }
                 }
                 return;
             }
 #pragma unroll(kTarget.async_copy ? 1 : kLoads)
             for (int i = 0; i < kLoads; ++i) {
-                if (!takes_part(i, head_dim)) continue;
+                if (!takes_part(i, columns)) continue;
                 const int64_t offset = offsets.load(slot * kTileKeys + row_of(i));
-                Vec<T, kChunk> chunk{};
+                Vec<Stored, kVector> chunk{};
 #pragma unroll
-                for (int j = 0; j < kChunk; ++j) {
-                    if (guard(offset >= 0)) chunk[j] = memory.load(offset + column_of(i) + j);
+                for (int j = 0; j < kVector; ++j) {
+                    if (guard(offset >= 0) && (!kQuantised || column_of(i) < columns))
+                        chunk[j] = memory.load(offset + column_of(i) + j);
                 }
                 if constexpr (kTarget.async_copy) {
                     tile.store_chunk(row_of(i), column_of(i), chunk);
@@ -375,27 +442,30 @@ private:
         ADZE_DEVICE void land(int head_dim, const Tile& tile) const {
 #pragma unroll
             for (int i = 0; i < kLoads; ++i) {
-                if (takes_part(i, head_dim)) tile.store_chunk(row_of(i), column_of(i), waiting[i]);
+                if (takes_part(i, stored_elements<Stored>(head_dim)))
+                    tile.store_chunk(row_of(i), column_of(i), waiting[i]);
             }
         }
 
     private:
         ADZE_DEVICE static int row_of(int i) {
-            return (thread_index() + i * kThreads) / kChunks;
+            const int at = thread_index() + i * kThreads;
+            return kQuantised ? Tile::chunk_row(at) : at / kChunks;
         }
         ADZE_DEVICE static int column_of(int i) {
-            return (thread_index() + i * kThreads) % kChunks * kChunk;
+            const int at = thread_index() + i * kThreads;
+            return kQuantised ? Tile::chunk_column(at) : at % kChunks * kVector;
         }
-        ADZE_DEVICE static bool takes_part(int i, int head_dim) {
+        ADZE_DEVICE static bool takes_part(int i, int columns) {
             const bool exists = kCount % kThreads == 0 || thread_index() + i * kThreads < kCount;
-            return exists && column_of(i) < head_dim;
+            return exists && (kQuantised || column_of(i) < columns);
         }
     };
 
     // The tiles that are under way.
     struct Pipeline {
-        TileLoader<TileK, kDimQk> keys;
-        TileLoader<TileV, kDimV> values;
+        TileLoader<TileK> keys;
+        TileLoader<TileV> values;
 
         ADZE_DEVICE void load(const Params& p, const SharedParts& shared, int slot, int stage) {
             keys.load(p.k, p.shape, p.shape.head_dim_qk, shared.table.k_offset, slot, shared.keys(stage));
@@ -507,20 +577,20 @@ private:
                                           int first_key, C (&scores)[kRowBlocks][kKeyTiles]) {
         // Panel after panel: unrolled over all of them, each place in the queries would have an address of its own.
 #pragma unroll 1
-        for (int column = 0; column < p.shape.head_dim_qk; column += kPanel) {
+        for (int column = 0; column < columns(p.shape.head_dim_qk); column += kPanel) {
             const PanelQ q = panel_of<PanelQ>(shared.query_part(0), column);
-            const PanelK k = panel_of<PanelK>(keys, column);
 #pragma unroll
-            for (int step = 0; step < kPanel; step += M::kK) {
-                if (column + step >= p.shape.head_dim_qk) continue;
-                typename M::A a[kRowBlocks];
+            for (int step = 0; step < kPanel; step += Keys::kSteps * M::kK) {
+                if (column + step >= columns(p.shape.head_dim_qk)) continue;
+                typename M::A a[kRowBlocks][Keys::kSteps];
 #pragma unroll
-                for (int r = 0; r < kRowBlocks; ++r) a[r] = load_a<M>(q, first_row + r * M::kM, step);
+                for (int r = 0; r < kRowBlocks; ++r) load_queries(q, first_row + r * M::kM, step, a[r]);
 #pragma unroll
                 for (int n = 0; n < kKeyTiles; ++n) {
-                    const auto b = load_b<M>(k, first_key + n * M::kN, step);
+                    typename M::B b[Keys::kSteps];
+                    load_keys(keys, first_key + n * M::kN, column, step, b);
 #pragma unroll
-                    for (int r = 0; r < kRowBlocks; ++r) mma<M>(scores[r][n], a[r], b);
+                    for (int r = 0; r < kRowBlocks; ++r) multiply_steps(a[r], b, scores[r][n]);
                 }
             }
         }
@@ -529,18 +599,47 @@ private:
         }
     }
 
+    // Of queries or keys that are multiplied.
+    ADZE_DEVICE static int columns(int head_dim) {
+        return kQuantised ? kDimQk : head_dim;
+    }
+    // The operands of the keys from n on, from `step` of the panel at `column` on.
+    ADZE_DEVICE static void load_keys(const TileK& keys, int n, int column, int step,
+                                      typename M::B (&b)[Keys::kSteps]) {
+        if constexpr (kQuantised) {
+            Keys::load(keys, n, (column + step) / (Keys::kSteps * M::kK), b);
+        } else {
+            b[0] = load_b<M>(panel_of<PanelK>(keys, column), n, step);
+        }
+    }
+    ADZE_DEVICE static void load_queries(const PanelQ& q, int row, int step, typename M::A (&a)[Keys::kSteps]) {
+#pragma unroll
+        for (int i = 0; i < Keys::kSteps; ++i) a[i] = load_a<M>(q, row, step + i * M::kK);
+    }
+    ADZE_DEVICE static void multiply_steps(const typename M::A (&a)[Keys::kSteps],
+                                           const typename M::B (&b)[Keys::kSteps], C& sum) {
+#pragma unroll
+        for (int i = 0; i < Keys::kSteps; ++i) mma<M>(sum, a[i], b[i]);
+    }
+
     // Of q's other parts.
     ADZE_DEVICE static void add_parts(const Params& p, const SharedParts& shared, const TileK& keys, int first_row,
                                       int first_key, C (&scores)[kKeyTiles]) {
         C rest[kKeyTiles];
 #pragma unroll 1
-        for (int step = 0; step * M::kK < p.shape.head_dim_qk; ++step) {
+        for (int column = 0; column < columns(p.shape.head_dim_qk); column += Keys::kSteps * M::kK) {
 #pragma unroll 1
             for (int part = 1; part < p.q_parts; ++part) {
-                const auto a = load_a<M>(shared.query_part(part), first_row, step * M::kK);
+                typename M::A a[Keys::kSteps];
 #pragma unroll
-                for (int n = 0; n < kKeyTiles; ++n)
-                    mma<M>(rest[n], a, load_b<M>(keys, first_key + n * M::kN, step * M::kK));
+                for (int i = 0; i < Keys::kSteps; ++i)
+                    a[i] = load_a<M>(shared.query_part(part), first_row, column + i * M::kK);
+#pragma unroll
+                for (int n = 0; n < kKeyTiles; ++n) {
+                    typename M::B b[Keys::kSteps];
+                    load_keys(keys, first_key + n * M::kN, column / kPanel * kPanel, column % kPanel, b);
+                    multiply_steps(a, b, rest[n]);
+                }
             }
         }
 #pragma unroll
@@ -754,22 +853,38 @@ private:
             }
         }
 #pragma unroll
-        for (int n = 0; n < kDimTiles; ++n) {
-            if (n * M::kN >= p.shape.head_dim_v) continue;
-            typename M::B b[kKeySteps];
+        for (int first = 0; first < kDimTiles; first += Values::kTiles) {
+            if (first * M::kN >= p.shape.head_dim_v) continue;
+            typename M::B b[Values::kTiles][kKeySteps];
 #pragma unroll
-            for (int k = 0; k < kKeySteps; ++k) b[k] = load_b_rows<M>(values, first_key + k * M::kK, n * M::kN);
+            for (int k = 0; k < kKeySteps; ++k) load_values(values, first_key + k * M::kK, first, k, b);
 #pragma unroll
-            for (int r = 0; r < kRowBlocks; ++r) {
-                C sum = sums[r][n];
+            for (int t = 0; t < Values::kTiles; ++t) {
 #pragma unroll
-                for (int k = 0; k < kKeySteps; ++k) mma<M>(sum, part[r][k], b[k]);
-                if (has_rest) add_products(rest, p.p_parts, b, sum);
+                for (int r = 0; r < kRowBlocks; ++r) {
+                    C sum = sums[r][first + t];
 #pragma unroll
-                for (int i = 0; i < C::kCount; ++i) {
-                    if (sees_all || sees[r][C::slot(i)]) sums[r][n].value[i] = sum.value[i];
+                    for (int k = 0; k < kKeySteps; ++k) mma<M>(sum, part[r][k], b[t][k]);
+                    if (has_rest) add_products(rest, p.p_parts, b[t], sum);
+#pragma unroll
+                    for (int i = 0; i < C::kCount; ++i) {
+                        if (sees_all || sees[r][C::slot(i)]) sums[r][first + t].value[i] = sum.value[i];
+                    }
                 }
             }
+        }
+    }
+
+    // The operands of accumulators `first` on and of the step that begins with value k.
+    ADZE_DEVICE static void load_values(const TileV& values, int k, int first, int step,
+                                        typename M::B (&b)[Values::kTiles][kKeySteps]) {
+        if constexpr (kQuantised) {
+            typename M::B of_step[Values::kTiles];
+            Values::load(values, k, first / Values::kTiles, of_step);
+#pragma unroll
+            for (int t = 0; t < Values::kTiles; ++t) b[t][step] = of_step[t];
+        } else {
+            b[0][step] = load_b_rows<M>(values, k, first * M::kN);
         }
     }
 
@@ -880,10 +995,41 @@ private:
                 if (n * M::kN >= p.shape.head_dim_v) continue;
                 sync_sharing();
 #pragma unroll
-                for (int i = 0; i < kTilesAtATime; ++i) store_c<M>(tile, 0, i * M::kN, state.sums[r][n + i]);
+                for (int i = 0; i < kTilesAtATime; ++i) {
+                    if constexpr (!kQuantised) store_c<M>(tile, 0, i * M::kN, state.sums[r][n + i]);
+                }
+                if constexpr (kQuantised) store_numbers(tile, n * M::kN, state.sums[r]);
                 sync_sharing();
                 write_columns(p, item, shared, softmax, first_row + r * M::kM, n * M::kN,
                               kKeyWarps > 1 ? all : tile.data);
+            }
+        }
+    }
+
+    // Columns `first` on of quantised values' sums, each in its place: a lane has runs of neighbours.
+    ADZE_DEVICE static void store_numbers(const TileO& tile, int first, const C (&sums)[kDimTiles]) {
+        constexpr int kRun = 4, kHalf = Values::kHalf;
+        constexpr int kOfRow = C::kCount / kSlots;      // elements that an accumulator has of a row
+        constexpr int kGroup = Values::kTiles * M::kN;  // columns of one load
+#pragma unroll
+        for (int group = 0; group < kDimTiles; group += Values::kTiles) {
+            if ((group + Values::kTiles) * M::kN <= first || group * M::kN >= first + TileO::kColumns) continue;
+#pragma unroll
+            for (int run = 0; run < Values::kTiles * kOfRow; run += kRun) {
+                const int t = run / (kHalf * kOfRow) * kHalf + run % kHalf;
+                const int column = Values::dim((group + t) * M::kN + C::column(run / kHalf % kOfRow)) - first;
+                if (kGroup > TileO::kColumns && !guard(column >= 0 && column < TileO::kColumns)) continue;
+#pragma unroll
+                for (int s = 0; s < kSlots; ++s) {
+                    Vec<float, kRun> numbers;
+#pragma unroll
+                    for (int j = 0; j < kRun; ++j) {
+                        const int at = run + j, of_row = at / kHalf % kOfRow;
+                        numbers[j] =
+                            sums[group + at / (kHalf * kOfRow) * kHalf + at % kHalf].value[s * kOfRow + of_row];
+                    }
+                    tile.data.template store_vec<kRun>(TileO::index(C::slot_row(s), column), numbers);
+                }
             }
         }
     }
@@ -941,8 +1087,7 @@ private:
                                           const RowStatistics& all, const float (&x)[4]) {
         const Global<float> out(p.workspace, p.partials.floats());
         const int64_t index = p.partials.sums(item.head, item.partial + row) + column;
-        out.template store_vec<2>(index, {x[0], x[1]});
-        out.template store_vec<2>(index + 2, {x[2], x[3]});
+        out.template store_vec<4>(index, {x[0], x[1], x[2], x[3]});
         if (column == 0)
             out.template store_vec<2>(p.partials.statistics(item.head, item.partial + row), {all.maximum, all.total});
     }

@@ -160,7 +160,7 @@ private:
     }
 };
 
-ADZE_DEVICE bool has_token_scales(const adze_kv_cache& c) {
+ADZE_HOST_DEVICE bool has_token_scales(const adze_kv_cache& c) {
     return c.scales != nullptr && (c.scale_page_stride != 0 || c.scale_token_stride != 0);
 }
 
@@ -222,10 +222,16 @@ private:
     }
 };
 
-template <class T>
-ADZE_DEVICE Global<const T> cache_memory(const adze_kv_cache& c, const AttentionShape& s, int head_dim) {
-    return {static_cast<const T*>(c.data), (c.num_pages - 1) * c.page_stride + (s.page_size - 1) * c.token_stride +
-                                               (s.num_kv_heads - 1) * c.head_stride + head_dim};
+// Of a vector, as a cache holds it: int4x2 has two numbers an element, and padding.
+template <class Stored>
+ADZE_DEVICE int stored_elements(int head_dim) {
+    return kPerByte<Stored> == 2 ? (head_dim + kInt4Padding - 1) / kInt4Padding * (kInt4Padding / 2) : head_dim;
+}
+template <class Stored>
+ADZE_DEVICE Global<const Stored> cache_memory(const adze_kv_cache& c, const AttentionShape& s, int head_dim) {
+    const int64_t before =
+        (c.num_pages - 1) * c.page_stride + (s.page_size - 1) * c.token_stride + (s.num_kv_heads - 1) * c.head_stride;
+    return {static_cast<const Stored*>(c.data), before / kPerByte<Stored> + stored_elements<Stored>(head_dim)};
 }
 
 // What is known of a row over some keys: the sum of exponentials and of weighted values (elsewhere) at `maximum`.

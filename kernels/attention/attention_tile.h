@@ -23,8 +23,9 @@ struct AttentionTile {
 //   64   a warp has 16 rows
 //   128  a warp has 32 rows, so that what it reads of K and V is multiplied twice: with 16, shared memory is the bound.
 //        With NVIDIA's 255 registers that is for small heads; others have 16
-// Tiles are small enough for two stages; more stages, up to 4, where two blocks still fit.
-ADZE_HOST_DEVICE constexpr AttentionTile attention_tile(Arch arch, int dim_qk, int dim_v, int rows, int element_bytes) {
+// Tiles are small enough for two stages; more stages, where two blocks still fit: up to 4, and as many as bring 16 KB of
+// small tiles under way.
+ADZE_HOST_DEVICE constexpr AttentionTile attention_tile(Arch arch, int dim_qk, int dim_v, int rows, int element_bits) {
     const bool wide = dim_qk + dim_v > 256;
     AttentionTile tile{1, 1, 1, 0, 1};
     if (rows == 16) {
@@ -40,12 +41,13 @@ ADZE_HOST_DEVICE constexpr AttentionTile attention_tile(Arch arch, int dim_qk, i
         tile.keys = 32;
     }
     if (arch == Arch::kGfx90a) return tile;  // the next tile is in registers
-    const int64_t stage_bytes = int64_t{tile.keys} * (dim_qk + dim_v) * element_bytes;
+    const int64_t stage_bytes = int64_t{tile.keys} * (dim_qk + dim_v) * element_bits / 8;
     // Of 164, 228, 100 KB a processor two blocks get half each, of which the first is the system's.
     const int64_t half = (arch == Arch::kSm90a ? 113 : arch == Arch::kSm80 ? 81 : 49) * int64_t{1024};
     const int64_t queries = int64_t{rows} * dim_qk * 2, key_table = 4096;
     const int64_t fitting = (half - queries - key_table) / stage_bytes;
-    tile.stages = fitting < 2 ? 2 : fitting > 4 ? 4 : static_cast<int>(fitting);
+    const int64_t most = 3 * stage_bytes < (16 << 10) ? 1 + (16 << 10) / stage_bytes : 4;
+    tile.stages = fitting < 2 ? 2 : static_cast<int>(fitting > most ? most : fitting);
     return tile;
 }
 

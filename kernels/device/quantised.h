@@ -59,7 +59,9 @@ struct QuantisedKeys : QuantisedOperand<M, Tile> {
         constexpr int kPanelLoads = kQuarter / kLoadBytes;
         const int member = B::row(0) / (kWarpSize == 64 ? 4 : 2);
         const int column = index / kPanelLoads * Tile::kPanel + member * kQuarter + index % kPanelLoads * kLoadBytes;
-        const auto words = load_words<kLoadBytes / 4>(tile.data, Tile::index(n + B::column(0), column), site);
+        // n last, which no permutation depends on: fewer registers than an address for each.
+        const int at = Tile::index(B::column(0), column) + n * Tile::kPanel;
+        const auto words = load_words<kLoadBytes / 4>(tile.data, at, site);
 #pragma unroll
         for (int w = 0; w < kLoadBytes / 4; ++w) {
             const auto pairs = widen_pairs<typename Base::T, typename Base::Q>(words[w]);

@@ -374,7 +374,8 @@ TEST_P(Attention, ScalesOfTheCache) {
 }
 
 TEST_P(Attention, QuantisedCaches) {
-    for (adze_dtype dtype : {ADZE_DTYPE_F8E4M3, ADZE_DTYPE_I8, ADZE_DTYPE_I4}) {
+    for (adze_dtype dtype : kit::kQuantised) {
+        ADZE_SKIP_UNLESS_SUPPORTED({.shape = kPlain, .kv_dtype = dtype});
         for (kit::Scales scales : {kit::Scales::kTensor, kit::Scales::kHead, kit::Scales::kToken, kit::Scales::kAll}) {
             for (auto [dim_qk, dim_v] : {std::pair{64, 64}, {128, 128}, {80, 96}, {192, 128}, {256, 256}}) {
                 const adze_dtype io = random.coin() ? ADZE_DTYPE_BF16 : kit::kFloats[random.integer(0, 2)];
@@ -386,6 +387,67 @@ TEST_P(Attention, QuantisedCaches) {
                        .o_dtype = io,
                        .hnd = random.coin(),
                        .scales = scales});
+            }
+        }
+    }
+}
+
+// Decode of splits, with both softmaxes and whatever a quantised cache meets besides.
+TEST_P(Attention, QuantisedCachesOfLongSequences) {
+    for (adze_dtype dtype : kit::kQuantised) {
+        ADZE_SKIP_UNLESS_SUPPORTED({.shape = kPlain, .kv_dtype = dtype});
+        for (adze_softmax softmax : {ADZE_SOFTMAX_STABLE, ADZE_SOFTMAX_UNIFIED}) {
+            for (int ratio : {5, 7}) {
+                oracle::AttentionShape shape{ratio * 2, 2, random.coin() ? 64 : 128, random.coin() ? 64 : 128};
+                if (random.coin()) shape.window = 700, shape.sink_tokens = 40;
+                check({.sequences = {{1, 5000}, {2, 3}, {3, 1700}, {30, 400}, {1, 64}},
+                       .shape = shape,
+                       .page_size = random.coin() ? 16 : 48,
+                       .q_dtype = ADZE_DTYPE_BF16,
+                       .kv_dtype = dtype,
+                       .o_dtype = random.coin() ? ADZE_DTYPE_BF16 : ADZE_DTYPE_F32,
+                       .hnd = random.coin(),
+                       .scales = random.coin() ? kit::Scales::kHead : kit::Scales::kAll,
+                       .gap = random.coin() ? 0 : 16,
+                       .softmax = softmax});
+            }
+        }
+    }
+}
+
+// Vectors that are not aligned to 16 bytes; and all rows that a GPU takes at a time, with every format of queries.
+TEST_P(Attention, QuantisedCachesOfAnyStride) {
+    for (adze_dtype dtype : kit::kQuantised) {
+        for (adze_dtype q : kit::kFloats) {
+            check({.sequences = {{1, 70}, {5, 90}, {40, 40}},
+                   .shape = {8, 2, 96, 64},
+                   .q_dtype = q,
+                   .kv_dtype = dtype,
+                   .o_dtype = random.pick(kit::kFloats),
+                   .hnd = random.coin(),
+                   .scales = random.coin() ? kit::Scales::kHead : kit::Scales::kToken,
+                   .gap = random.integer(1, 7)});
+        }
+    }
+}
+
+// A token that was appended with an Inf or a NaN has a NaN for its scale: whoever sees it has no result.
+TEST_P(Attention, NanOfAScaleIsItsTokens) {
+    for (adze_dtype dtype : kit::kQuantised) {
+        for (bool of_key : {false, true}) {
+            AttentionCall call(context, stream,
+                               {.sequences = {{20, 30}, {1, 40}},
+                                .shape = {2, 2, 64, 64},
+                                .kv_dtype = dtype,
+                                .scales = kit::Scales::kAll},
+                               random, kit::normal(random));
+            const auto [page, slot] = call.paging.find(0, 17);
+            kit::Cache& cache = of_key ? call.k : call.v;
+            cache.scales.set(0, cache.scale_offset(page, slot, 1), NAN);
+            call.run(stream);
+            for (int64_t row = 0; row < 21; ++row) {
+                for (int e = 0; e < 128; ++e)
+                    EXPECT_EQ(std::isnan(call.o.at(row, e)), row >= 7 && row < 20 && e >= 64) << row << ' ' << e;
             }
         }
     }
@@ -555,9 +617,11 @@ TEST_P(Attention, ASequenceIsTheSameAloneAndAmongOthers) {
     const kit::Context context =
         kit::make<kit::Context>([&](adze_context** out) { return adze_context_create(&fixed, out); });
     const kit::Stream stream = kit::make_stream(context);
-    for (int window : {0, 700}) {
+    for (auto [window, dtype] :
+         {std::pair{0, ADZE_DTYPE_BF16}, {700, ADZE_DTYPE_BF16}, {0, random.pick(kit::kQuantised)}}) {
         const std::vector<Sequence> sequences{{1, 3000}, {3, 77}, {1, 1}, {40, 90}, {2, 1000}, {1, 513}, {1, 9000}};
-        AttentionCase c{.sequences = sequences, .shape = {4, 2, 32, 32, true, window}, .kv_dtype = ADZE_DTYPE_BF16};
+        AttentionCase c{.sequences = sequences, .shape = {4, 2, 32, 32, true, window}, .kv_dtype = dtype};
+        if (dtype != ADZE_DTYPE_BF16) c.scales = kit::Scales::kAll;
         if (window > 0) {  // and with every option that there is
             c.shape.sink_tokens = 200, c.shape.soft_cap = 30;
             c.masks = kit::Masks::kMixed, c.alibi = c.sinks = true;

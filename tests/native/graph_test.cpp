@@ -198,7 +198,7 @@ TEST_P(Graph, WhatALaunchRefusesIsRefusedWhenCaptured) {
     const adze_rms_norm_desc norm{sizeof norm, 1e-5f, x, weight.view(), {}, x};
     const kit::Graph graph = capture([&] {
         EXPECT_TRUE(refused(adze_attention_run(stream, &attention), ADZE_ERROR_NOT_SUPPORTED, "adze_attention_run",
-                            "k.dtype", "f32"));
+                            "k.dtype", "F32"));
         EXPECT_TRUE(
             refused(adze_rms_norm_run(stream, &norm), ADZE_ERROR_NOT_SUPPORTED, "adze_rms_norm_run", "a grid of"));
     });

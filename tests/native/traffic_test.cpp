@@ -218,7 +218,8 @@ TEST_P(Traffic, LinearOfOneRow) {
 TEST_P(Traffic, AttentionDecode) {
     for (const auto& [name, sequences, dim_qk, dim_v, page_size] :
          {std::tuple{"attention decode", std::vector<kit::Sequence>{{1, 4096}}, 128, 128, 16},
-          {"attention decode d64", {{1, 3000}}, 64, 64, 64},
+          {"attention decode d64", {{1, 8192}}, 64, 64, 64},
+          {"attention decode short", {{1, 3000}}, 64, 64, 64},
           {"attention decode d256", {{1, 1500}}, 256, 256, 16},
           {"attention decode d192", {{1, 1500}}, 192, 128, 16},
           {"attention drafts", {{4, 2000}}, 128, 128, 16}}) {
@@ -233,6 +234,30 @@ TEST_P(Traffic, AttentionDecode) {
         const double partials = 2.0 * double(pieces * rows * (dim_v + 2) * 4);
         check(name, 2.0 * double(sequences[0].kv_len * 8 + rows) * (dim_qk + dim_v) + partials,
               [&] { return adze_attention_run(stream, &desc); });
+    }
+}
+
+// Of contexts as long as bf16's in bytes; scales by head, or by token with those of a page's head side by side.
+TEST_P(Traffic, AttentionDecodeOfQuantisedCaches) {
+    for (adze_dtype dtype : kit::kQuantised) {
+        for (const auto& [dim, page_size, by_token] :
+             {std::tuple{128, 16, false}, {64, 64, false}, {256, 16, false}, {128, 16, true}, {128, 64, true}}) {
+            const int64_t keys = 65536 / kit::bits_of(dtype) * 128 / std::max(dim, 128);
+            kit::AttentionCase c{.sequences = {{1, keys}}, .shape = {32, 8, dim, dim}, .page_size = page_size};
+            c.q_dtype = c.o_dtype = ADZE_DTYPE_BF16, c.kv_dtype = dtype;
+            c.hnd = true, c.scales = by_token ? kit::Scales::kAll : kit::Scales::kHead;
+            kit::AttentionCall call(context, stream, c, random, [] { return 0.5; });
+            const adze_attention_desc desc = call.desc();
+            ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
+            const int64_t pieces =
+                counts_of(0).kernel == std::string("attention_merge_splits") ? counts_of(1).grid_x : 0;
+            const double partials = 2.0 * double(pieces * 32 * (dim + 2) * 4);
+            const double cache = double(keys * 8 * dim) * double(kit::bits_of(dtype)) / 8;
+            const double scales = 4.0 * 8 * double(by_token ? keys : 1);
+            check(std::string("attention decode ") + kit::name_of(dtype) + (dim == 64 ? " d64" : "") +
+                      (by_token ? " by token" : ""),
+                  2 * (cache + scales + 32 * dim * 2) + partials, [&] { return adze_attention_run(stream, &desc); });
+        }
     }
 }
 
@@ -333,8 +358,9 @@ TEST_P(Traffic, AttentionTakesTheInstanceOfItsRows) {
     info.struct_size = sizeof info;
     ADZE_ASSERT_OK(adze_context_info(context, &info));
     const auto expect = [&](kit::Sequence sequence, int group, int dim, const char* kernel, int warps,
-                            adze_dtype q = ADZE_DTYPE_BF16) {
-        kit::AttentionCase c{.sequences = {sequence}, .shape = {2 * group, 2, dim, dim}, .kv_dtype = ADZE_DTYPE_BF16};
+                            adze_dtype q = ADZE_DTYPE_BF16, adze_dtype kv = ADZE_DTYPE_BF16) {
+        kit::AttentionCase c{.sequences = {sequence}, .shape = {2 * group, 2, dim, dim}, .kv_dtype = kv};
+        if (kv != ADZE_DTYPE_BF16) c.scales = kit::Scales::kHead;
         c.q_dtype = c.o_dtype = q;
         kit::AttentionCall call(context, stream, c, random, [] { return 0.0; });
         const adze_attention_desc desc = call.desc();
@@ -354,6 +380,10 @@ TEST_P(Traffic, AttentionTakesTheInstanceOfItsRows) {
     // Queries of 64 KB: more than sm_89 and gfx90a have besides tiles.
     const bool large = info.shared_memory_per_block > (100 << 10);
     expect({40, 40}, 4, 256, large ? "attention_128" : "attention_64", large ? 8 : 4);
+    for (adze_dtype kv : kit::kQuantised) {
+        expect({1, 40}, 4, 128, "attention_16", 4, ADZE_DTYPE_BF16, kv);
+        expect({40, 40}, 4, 64, "attention_64", 4, ADZE_DTYPE_BF16, kv);
+    }
     // q as three numbers of bf16: one block of rows a warp, and where that is too much, 16 rows a block.
     expect({40, 40}, 4, 64, "attention_64", 4, ADZE_DTYPE_F32);
     expect({40, 40}, 4, 256, large ? "attention_64" : "attention_16", large ? 4 : 2, ADZE_DTYPE_F32);

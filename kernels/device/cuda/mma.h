@@ -159,8 +159,7 @@ template <class M, int kUnits, class Tile>
 ADZE_DEVICE Vec<uint32_t, 4> load_b_units(const Tile& tile, int k, int column, Site) {
     static_assert(kUnits == 2 && sizeof(typename Tile::Element) == 1);
     const int lane = lane_index();
-    const int index = Tile::index(k + lane % 16, column + lane / 16 * 16);
-    return load_matrices4<true>(address_of(tile.data, index));
+    return load_matrices4<true>(chunk_address(tile, k, column, lane % 16, lane / 16 * 16));
 }
 
 template <class M, class Tile>

@@ -223,7 +223,8 @@ AttentionCall::AttentionCall(adze_context* context, adze_stream* stream, const A
     k = Cache(c, c.shape.dim_qk, num_pages, random);
     v = Cache(c, c.shape.dim_v, num_pages, random);
     k.flushes = v.flushes = flushes_subnormals(context);
-    if (is_gpu(context) && c.o_dtype != ADZE_DTYPE_F32) weight_bits = oracle::format_of(c.kv_dtype).fraction_bits;
+    if (is_gpu(context) && c.o_dtype != ADZE_DTYPE_F32)
+        weight_bits = oracle::format_of(c.kv_dtype == ADZE_DTYPE_F16 ? ADZE_DTYPE_F16 : ADZE_DTYPE_BF16).fraction_bits;
     for (int s = 0; s < paging.sequences(); ++s) {
         for (int64_t t = 0; t < paging.kv_len(s); ++t) {
             const auto [page, slot] = paging.find(s, t);
