@@ -159,6 +159,8 @@ struct Attention {
     static constexpr int kKeyTiles = kWarpKeys / M::kN;  // accumulators of a warp's scores
     static constexpr int kKeySteps = kWarpKeys / M::kK;  // operands of its weights
     static constexpr int kDimTiles = kDimV / M::kN, kDimSteps = kDimQk / M::kK;
+    // The largest head leaves no registers for the queries of several steps: they come anew for each tile of keys.
+    static constexpr bool kHoldsQueries = !kQuantised || kKeyTiles > 2 || kDimV <= 128;
     static constexpr int kSlots = C::kRows;
     static constexpr bool kIsF16 = std::is_same_v<T, f16>;
     // p is at most 1; times this power of two, all of f16's 11 bits are there for p down to 2^-28, and 22 to 2^-17.
@@ -584,13 +586,21 @@ private:
                 if (column + step >= columns(p.shape.head_dim_qk)) continue;
                 typename M::A a[kRowBlocks][Keys::kSteps];
 #pragma unroll
-                for (int r = 0; r < kRowBlocks; ++r) load_queries(q, first_row + r * M::kM, step, a[r]);
+                for (int r = 0; r < kRowBlocks && kHoldsQueries; ++r)
+                    load_queries(q, first_row + r * M::kM, step, a[r]);
 #pragma unroll
                 for (int n = 0; n < kKeyTiles; ++n) {
                     typename M::B b[Keys::kSteps];
                     load_keys(keys, first_key + n * M::kN, column, step, b);
 #pragma unroll
-                    for (int r = 0; r < kRowBlocks; ++r) multiply_steps(a[r], b, scores[r][n]);
+                    for (int r = 0; r < kRowBlocks; ++r) {
+#pragma unroll
+                        for (int i = 0; i < Keys::kSteps; ++i) {
+                            if constexpr (!kHoldsQueries)
+                                a[r][i] = load_a<M>(q, first_row + r * M::kM, step + i * M::kK);
+                            mma<M>(scores[r][n], a[r][i], b[i]);
+                        }
+                    }
                 }
             }
         }
@@ -630,15 +640,13 @@ private:
         for (int column = 0; column < columns(p.shape.head_dim_qk); column += Keys::kSteps * M::kK) {
 #pragma unroll 1
             for (int part = 1; part < p.q_parts; ++part) {
-                typename M::A a[Keys::kSteps];
-#pragma unroll
-                for (int i = 0; i < Keys::kSteps; ++i)
-                    a[i] = load_a<M>(shared.query_part(part), first_row, column + i * M::kK);
 #pragma unroll
                 for (int n = 0; n < kKeyTiles; ++n) {
                     typename M::B b[Keys::kSteps];
                     load_keys(keys, first_key + n * M::kN, column / kPanel * kPanel, column % kPanel, b);
-                    multiply_steps(a, b, rest[n]);
+#pragma unroll
+                    for (int i = 0; i < Keys::kSteps; ++i)
+                        mma<M>(rest[n], load_a<M>(shared.query_part(part), first_row, column + i * M::kK), b[i]);
                 }
             }
         }
