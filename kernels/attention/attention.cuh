@@ -159,6 +159,8 @@ struct Attention {
     static constexpr int kKeyTiles = kWarpKeys / M::kN;  // accumulators of a warp's scores
     static constexpr int kKeySteps = kWarpKeys / M::kK;  // operands of its weights
     static constexpr int kDimTiles = kDimV / M::kN, kDimSteps = kDimQk / M::kK;
+    // The largest head leaves no registers for the queries of several steps: they come anew for each tile of keys.
+    static constexpr bool kHoldsQueries = kPerByte<Stored> == 1 || kKeyTiles > 2 || kDimV <= 128;
     static constexpr int kSlots = C::kRows;
     static constexpr bool kIsF16 = std::is_same_v<T, f16>;
     // p is at most 1; times this power of two, all of f16's 11 bits are there for p down to 2^-28, and 22 to 2^-17.
@@ -396,7 +398,7 @@ private:
         static constexpr int kChunks = Tile::kColumns / kVector, kCount = Tile::kChunks;
         static constexpr int kLoads = (kCount + kThreads - 1) / kThreads;
         // Addresses that are kept for the next tile cost registers, of which the largest head's widened values leave none.
-        static constexpr int kTogether = kQuantised && kDimV > 128 ? 1 : 4;
+        static constexpr int kTogether = kPerByte<Stored> == 2 && kDimV > 128 ? 1 : 4;
         Vec<Stored, kVector> waiting[kTarget.async_copy ? 1 : kLoads];
 
         ADZE_DEVICE void load(const adze_kv_cache& cache, const AttentionShape& s, int head_dim,
@@ -584,13 +586,21 @@ private:
                 if (column + step >= columns(p.shape.head_dim_qk)) continue;
                 typename M::A a[kRowBlocks][Keys::kSteps];
 #pragma unroll
-                for (int r = 0; r < kRowBlocks; ++r) load_queries(q, first_row + r * M::kM, step, a[r]);
+                for (int r = 0; r < kRowBlocks && kHoldsQueries; ++r)
+                    load_queries(q, first_row + r * M::kM, step, a[r]);
 #pragma unroll
                 for (int n = 0; n < kKeyTiles; ++n) {
                     typename M::B b[Keys::kSteps];
                     load_keys(keys, first_key + n * M::kN, column, step, b);
 #pragma unroll
-                    for (int r = 0; r < kRowBlocks; ++r) multiply_steps(a[r], b, scores[r][n]);
+                    for (int r = 0; r < kRowBlocks; ++r) {
+#pragma unroll
+                        for (int i = 0; i < Keys::kSteps; ++i) {
+                            if constexpr (!kHoldsQueries)
+                                a[r][i] = load_a<M>(q, first_row + r * M::kM, step + i * M::kK);
+                            mma<M>(scores[r][n], a[r][i], b[i]);
+                        }
+                    }
                 }
             }
         }
@@ -616,12 +626,6 @@ private:
 #pragma unroll
         for (int i = 0; i < Keys::kSteps; ++i) a[i] = load_a<M>(q, row, step + i * M::kK);
     }
-    ADZE_DEVICE static void multiply_steps(const typename M::A (&a)[Keys::kSteps],
-                                           const typename M::B (&b)[Keys::kSteps], C& sum) {
-#pragma unroll
-        for (int i = 0; i < Keys::kSteps; ++i) mma<M>(sum, a[i], b[i]);
-    }
-
     // Of q's other parts.
     ADZE_DEVICE static void add_parts(const Params& p, const SharedParts& shared, const TileK& keys, int first_row,
                                       int first_key, C (&scores)[kKeyTiles]) {
@@ -630,15 +634,20 @@ private:
         for (int column = 0; column < columns(p.shape.head_dim_qk); column += Keys::kSteps * M::kK) {
 #pragma unroll 1
             for (int part = 1; part < p.q_parts; ++part) {
+                const TileQ q = shared.query_part(part);
                 typename M::A a[Keys::kSteps];
 #pragma unroll
-                for (int i = 0; i < Keys::kSteps; ++i)
-                    a[i] = load_a<M>(shared.query_part(part), first_row, column + i * M::kK);
+                for (int i = 0; i < Keys::kSteps && kHoldsQueries; ++i)
+                    a[i] = load_a<M>(q, first_row, column + i * M::kK);
 #pragma unroll
                 for (int n = 0; n < kKeyTiles; ++n) {
                     typename M::B b[Keys::kSteps];
                     load_keys(keys, first_key + n * M::kN, column / kPanel * kPanel, column % kPanel, b);
-                    multiply_steps(a, b, rest[n]);
+#pragma unroll
+                    for (int i = 0; i < Keys::kSteps; ++i) {
+                        if constexpr (!kHoldsQueries) a[i] = load_a<M>(q, first_row, column + i * M::kK);
+                        mma<M>(rest[n], a[i], b[i]);
+                    }
                 }
             }
         }
