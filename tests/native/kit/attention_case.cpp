@@ -223,6 +223,7 @@ AttentionCall::AttentionCall(adze_context* context, adze_stream* stream, const A
     k = Cache(c, c.shape.dim_qk, num_pages, random);
     v = Cache(c, c.shape.dim_v, num_pages, random);
     k.flushes = v.flushes = flushes_subnormals(context);
+    unifies = is_gpu(context) && c.softmax == ADZE_SOFTMAX_UNIFIED && c.kv_dtype != ADZE_DTYPE_F16;
     if (is_gpu(context) && c.o_dtype != ADZE_DTYPE_F32)
         weight_bits = oracle::format_of(c.kv_dtype == ADZE_DTYPE_F16 ? ADZE_DTYPE_F16 : ADZE_DTYPE_BF16).fraction_bits;
     for (int s = 0; s < paging.sequences(); ++s) {
@@ -307,8 +308,9 @@ void AttentionCall::run(adze_stream* stream) {
 
 template <class Real>
 oracle::AttentionResult AttentionCall::expected() const {
-    return oracle::attention<Real>(paging, c.shape, q.values(), k.reader(), v.reader(),
-                                   {alibi_slopes.values(), sinks.values()}, weight_bits);
+    return oracle::attention<Real>(
+        paging, c.shape, q.values(), k.reader(), v.reader(),
+        {alibi_slopes.values(), sinks.values(), unifies ? phi.values() : std::vector<double>{}}, weight_bits);
 }
 
 void AttentionCall::expect_close() const {

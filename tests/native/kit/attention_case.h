@@ -126,6 +126,7 @@ struct AttentionCall {
     /// Fraction bits of the format that the backend rounds weights to, the cache's on GPUs where o has 16 bits; 0: of none.
     int weight_bits = 0;
     float phi_below = 0, phi_above = 0;
+    bool unifies = false;  // the backend does take phi
 
 private:
     template <class Real>

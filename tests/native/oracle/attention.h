@@ -55,6 +55,7 @@ struct AttentionShape {
 /// What a head brings to its softmax; empty: nothing.
 struct AttentionHeads {
     std::vector<double> alibi_slopes, sinks;
+    std::vector<double> phi;  // of a unified softmax on trial; the result is the same, the error not
 };
 
 struct AttentionResult {
@@ -107,6 +108,14 @@ Logit<Real> logit(const AttentionShape& shape, const double* q, const Real* k, d
     return out;
 }
 
+/// What exp(x - phi) in f32 loses more than exp(x - largest) does, of itself: the difference, log2(e) and their product
+/// round an exponent of |x - phi|. Weights below e^-17 of the largest do not show; a row further than 80 from phi is not done
+/// by it.
+inline double phi_error(double largest_minus_phi) {
+    const double off = std::fabs(largest_minus_phi);
+    return off > 80 ? 0 : 3 * kRoundoff * (off + 17);
+}
+
 /// weight_bits: fraction bits of the format that the algorithm on trial rounds a softmax's weights to before it multiplies
 /// them with values, while their sum takes them as they are; 0: none. Each product p v then errs by 2^-(weight_bits + 1) of
 /// itself, so o by as much of sum |p v| / sum p; the plain algorithm does it too.
@@ -146,8 +155,8 @@ AttentionResult attention(const Paging& batch, const AttentionShape& shape, cons
                     const Real sink = heads.sinks.empty() ? kMinusInfinity : static_cast<Real>(heads.sinks[head]);
                     if (std::count(p.begin(), p.end(), kMinusInfinity) == std::ssize(p) && sink == kMinusInfinity)
                         continue;  // as if it saw none
-                    Real largest = sink;
-                    for (const Real value : p) largest = std::max(largest, value);
+                    const Real largest_key = p.empty() ? kMinusInfinity : *std::max_element(p.begin(), p.end());
+                    const Real largest = std::max(sink, largest_key);
                     Real sum = std::exp(sink - largest);
                     for (Real& value : p) sum += value = std::exp(value - largest);
                     out.lse[at] = largest + std::log(sum);
@@ -156,7 +165,8 @@ AttentionResult attention(const Paging& batch, const AttentionShape& shape, cons
                     }
                     const double weight_error = weight_bits > 0 ? std::ldexp(1.0, -weight_bits - 1) : 0;
                     // A relative error of every p, and of the sums over them.
-                    const double loss = 2 * std::expm1(logit_error) + kRoundoff * double(keys.size() + 32);
+                    const double loss = 2 * std::expm1(logit_error) + kRoundoff * double(keys.size() + 32) +
+                                        (heads.phi.empty() ? 0 : phi_error(double(largest_key) - heads.phi[head]));
                     out.lse_error[at] = loss + 2 * kRoundoff * std::fabs(double(largest));
                     for (int e = 0; e < shape.dim_v; ++e) {
                         Real value = 0;
