@@ -104,7 +104,8 @@ TEST_P(AttentionContract, RunChecksWhatTheHeadsBring) {
         });
     }
     refuse("phi", "ADZE_SOFTMAX_STABLE", [&](auto& d) { d.phi = good; });
-    refuse("phi is absent", "ADZE_SOFTMAX_UNIFIED", [](auto& d) { d.softmax = ADZE_SOFTMAX_UNIFIED; });
+    for (adze_softmax softmax : {ADZE_SOFTMAX_UNIFIED, ADZE_SOFTMAX_TUNED})
+        refuse("phi is absent", "ADZE_SOFTMAX_STABLE", [&](auto& d) { d.softmax = softmax; });
     refuse("softmax", "-1", [](auto& d) { d.softmax = static_cast<adze_softmax>(-1); });
     for (const bool unified : {false, true}) {
         const auto with = [&](float adze_attention_desc::*bound, float value) {
