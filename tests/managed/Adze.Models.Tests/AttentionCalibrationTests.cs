@@ -93,7 +93,7 @@ public sealed class AttentionCalibrationTests : IDisposable
     [InlineData(DType.F32, DType.None, 4.5f)]
     [InlineData(DType.F32, DType.F16, 2)]
     [InlineData(DType.F16, DType.None, 2)]
-    [InlineData(DType.F16, DType.I8, 2)]
+    [InlineData(DType.F16, DType.I8, 4.5f)]
     [InlineData(DType.F16, DType.BF16, 4.5f)]
     [InlineData(DType.BF16, DType.I8, 4.5f)]
     public void PhiGoesToAttention(DType dtype, DType cacheDType, float above)

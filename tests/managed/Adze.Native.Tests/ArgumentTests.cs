@@ -74,7 +74,7 @@ public sealed class ArgumentTests
         Refused("phi is given; softmax is ADZE_SOFTMAX_STABLE", new() { Mask = mask, Phi = heads });
         Refused("phi_below is -1", unified with { Mask = mask, PhiBelow = -1 });
         Refused("phi_above is -2", unified with { Mask = mask, PhiAbove = -2 });
-        Refused("softmax is 2", unified with { Mask = mask, Softmax = (Softmax)2 });
+        Refused("softmax is 3", unified with { Mask = mask, Softmax = (Softmax)3 });
         plan.Update([0, 2], [0, 1], [2], bench.Stream); // without masks
         Attention.Run(bench.Stream, o, q, cache, cache, ids, plan, workspace: bench.Workspace, options: unified);
 
