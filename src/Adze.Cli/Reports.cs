@@ -57,7 +57,7 @@ internal static class Reports
 
     public static void Write(CalibrationReport report, CliConsole console)
     {
-        Table table = Columns("layer", "head", "1 %", "50 %", "99 %", "maxima", "phi bf16", "% in", "phi f16", "% in");
+        Table table = Columns("layer", "head", "1 %", "50 %", "99 %", "maxima", "phi", "% in");
         foreach ((HeadLogits head, HeadPhi phi) in report.Heads.Zip(report.Phi))
         {
             (LogitHistogram logits, LogitHistogram maxima) = (head.Logits, head.Maxima);
@@ -65,7 +65,7 @@ internal static class Reports
                 Invariant($"{head.Layer}"), Invariant($"{head.Head}"), Invariant($"{logits.Quantile(0.01):0.0}"),
                 Invariant($"{logits.Quantile(0.5):0.0}"), Invariant($"{logits.Quantile(0.99):0.0}"),
                 Invariant($"{maxima.Least:0.0} to {maxima.Greatest:0.0}"),
-                Invariant($"{phi.BF16:0.0}"), Share(phi.BF16Within), Invariant($"{phi.F16:0.0}"), Share(phi.F16Within));
+                Invariant($"{phi.Phi:0.0}"), Share(phi.Within));
         }
         console.Write(table);
 
