@@ -76,16 +76,16 @@ internal static class Reports
     public static void Write(AttentionBenchReport report, CliConsole console)
     {
         console.Out.WriteLine($"Attention, 32 query heads on 8 KV heads of 128, on {report.Device} ({report.Architecture})");
-        Table decode = Columns("batch", "context", "cache", "page", "softmax", "ms", "GB/s", "% of copy");
+        Table decode = Columns("batch", "context", "cache", "page", "kernel", "ms", "GB/s", "% of copy");
         foreach (AttentionBenchRow row in report.Rows.Where(row => row.Work == "decode"))
         {
-            AddRow(decode, Invariant($"{row.Batch}"), Invariant($"{row.Context}"), row.Cache, Page(row), row.Softmax,
+            AddRow(decode, Invariant($"{row.Batch}"), Invariant($"{row.Context}"), row.Cache, Page(row), row.Kernel,
                 Milliseconds(row), Figure(row, $"{row.BytesPerSecond / 1e9:0.0}"), Figure(row, $"{row.ShareOfCopy * 100:0}"));
         }
-        Table prefill = Columns("tokens", "cache", "page", "softmax", "ms", "TFLOP/s", "% of FMA");
+        Table prefill = Columns("tokens", "cache", "page", "kernel", "ms", "TFLOP/s", "% of FMA");
         foreach (AttentionBenchRow row in report.Rows.Where(row => row.Work == "prefill"))
         {
-            AddRow(prefill, Invariant($"{row.Context}"), row.Cache, Page(row), row.Softmax, Milliseconds(row),
+            AddRow(prefill, Invariant($"{row.Context}"), row.Cache, Page(row), row.Kernel, Milliseconds(row),
                 Figure(row, $"{row.FlopsPerSecond / 1e12:0.000}"),
                 row.ShareOfFma is { } ofFma ? Figure(row, $"{ofFma * 100:0}") : "-");
         }
