@@ -174,7 +174,7 @@ def times(rows):
     known = {}
     for row in rows:
         parsed = parse(row['run_name'])
-        if parsed and 'error_occurred' not in row:
+        if parsed and 'error_occurred' not in row and row.get('aggregate_name', 'median') == 'median':
             known.setdefault(parsed[0], {})[parsed[1]] = row['real_time']
     return known
 

@@ -47,6 +47,7 @@ of() {
 
 cat >adze.json <<'JSON'
 {"benchmarks": [{"run_name": "decode/bf16/contiguous/stable/batch:2/context:40/x", "real_time": 1e9},
+                {"run_name": "decode/bf16/contiguous/stable/batch:2/context:40/x", "aggregate_name": "cv", "real_time": 0.01},
                 {"run_name": "decode/bf16/contiguous/unified/batch:2/context:40/x", "error_occurred": true},
                 {"run_name": "prefill/bf16/contiguous/stable/tokens:99/x", "real_time": 1}]}
 JSON
