@@ -4,7 +4,6 @@ using System.Text.Json.Serialization;
 using Adze.Engine;
 using Adze.Engine.Calibration;
 using Adze.Engine.Validation;
-using Adze.Models;
 using Adze.Native;
 
 namespace Adze.Cli;
