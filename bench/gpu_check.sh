@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # Checks everything on a machine with a GPU: builds for its architecture alone with the CUDA toolkit that is there, runs
 # the device layer's probes, compares layouts and bytes moved with the simulator's, runs native tests, the C# demo, the
-# probes under compute-sanitizer and benchmarks. Each step has a time limit; one that fails or hangs is shown, and the
+# probes under compute-sanitizer, benchmarks, and PyTorch's attention in the same shapes. Each step has a time limit; one that fails or hangs is shown, and the
 # others still run. Prints one table; exit code 1 if any step failed.
 #
 # Such a machine may have no GoogleTest, no Google Benchmark, no .NET and no network. What it lacks is carried along:
 #
 #   bench/gpu_check.sh --pack             on a development machine: fills gpu_carry/ (below 30 MB; git ignores it)
 #   bench/gpu_check.sh                    on the GPU machine, with the checkout and gpu_carry/ copied there
-#   bench/gpu_check.sh --only STEP,...    some steps: build layouts probes tests demo traffic memcheck bench
+#   bench/gpu_check.sh --only STEP,...    some steps: build layouts probes tests demo traffic memcheck bench peers
 #   bench/gpu_check.sh --within 570       ends after so many seconds, without the steps that no time is left for
 #   bench/gpu_check.sh --device sim:1     without a GPU: the steps on a simulated device, to check this script
 #
-# Logs of the steps are in build/gpu_check/; $OUT, where it is set, gets them in one archive, and the table.
+# Logs of the steps are in build/gpu_check/; $OUT, where it is set, gets them in one archive, and the table. From there
+# `adze bench attention --results bench.json peers.json` makes the table that docs/performance.md shows.
 set -uo pipefail
 export LC_ALL=C DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 cd "$(dirname "$0")/.."
@@ -283,6 +284,17 @@ step_bench() {
               printf "%d benchmarks, at best %.0f %% of a copy (%s)\n", count, 100 * best, which }' "$logs/bench.json"
 }
 
+# In the shapes of the bench step, and compared with its results where they are there.
+step_peers() {
+    [ "$backend" = cuda ] || { skip "for GPUs only"; return; }
+    python3 -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null ||
+        { skip "python3 has no PyTorch that sees a GPU"; return; }
+    local against=()
+    [ ! -s "$logs/bench.json" ] || against=(--against "$logs/bench.json")
+    ADZE_BENCH_DEVICE=$device "$(programs)/adze_bench" --benchmark_list_tests --benchmark_filter=/bf16/contiguous/stable/ |
+        python3 "$root/bench/peers/attention_peers.py" --device "$device" --out "$logs/peers.json" "${against[@]}"
+}
+
 step_demo() {
     [ -e "$carry/demo.tar.gz" ] || { echo "$carry/demo.tar.gz is missing: bench/gpu_check.sh --pack publishes it"; return 1; }
     local demo=$root/build/gpu_check/demo
@@ -299,7 +311,7 @@ step_demo() {
 
 # ---- the table ----
 
-steps=(build layouts probes tests demo traffic memcheck bench)
+steps=(build layouts probes tests demo traffic memcheck bench peers)
 any_failed=0
 any_ok=0
 
@@ -325,6 +337,7 @@ describe_machine() {
 limit_of() {
     case $1 in
         build) echo 360 ;;
+        peers) echo 240 ;;  # most of it FlexAttention's compiler
         tests | bench) echo 150 ;;
         *) echo 90 ;;
     esac

@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
     arguments.insert(arguments.end(), argv + 1, argv + argc);
     int count = int(arguments.size());
     benchmark::AddCustomContext("adze", adze_build_info());
+    benchmark::AddCustomContext("adze_device", bench::Session::get().device());
     benchmark::AddCustomContext("adze_isa", bench::Session::get().architecture());
     benchmark::AddCustomContext("adze_threads", std::to_string(bench::num_threads()));
     bench::register_ceilings();

@@ -34,6 +34,8 @@ public:
     }
     adze_context* context() const { return context_; }
     adze_stream* stream() const { return stream_; }
+    /// As ADZE_BENCH_DEVICE spells it.
+    const std::string& device() const { return device_; }
     const std::string& architecture() const { return architecture_; }
     bool on_cpu() const { return on_cpu_; }
 
@@ -54,26 +56,26 @@ private:
         architecture_ = info.architecture;
         on_cpu_ = info.backend == ADZE_BACKEND_CPU;
     }
-    static void choose_device(adze_context_desc& desc) {
-        const char* text = std::getenv("ADZE_BENCH_DEVICE");
-        if (text == nullptr) return;
-        const std::string device = text, backend = device.substr(0, device.find(':'));
+    void choose_device(adze_context_desc& desc) {
+        if (const char* text = std::getenv("ADZE_BENCH_DEVICE")) device_ = text;
+        const std::string backend = device_.substr(0, device_.find(':'));
         for (auto [name, id] : {std::pair{"cpu", ADZE_BACKEND_CPU},
                                 {"sim", ADZE_BACKEND_SIM},
                                 {"cuda", ADZE_BACKEND_CUDA},
                                 {"hip", ADZE_BACKEND_HIP}}) {
             if (backend != name) continue;
             desc.backend = id;
-            if (device.size() > backend.size()) desc.device = std::atoi(device.c_str() + backend.size() + 1);
+            if (device_.size() > backend.size()) desc.device = std::atoi(device_.c_str() + backend.size() + 1);
             return;
         }
-        std::fprintf(stderr, "ADZE_BENCH_DEVICE is %s; allowed is cpu, sim, cuda or hip, and :N for a device\n", text);
+        std::fprintf(stderr, "ADZE_BENCH_DEVICE is %s; allowed is cpu, sim, cuda or hip, and :N for a device\n",
+                     device_.c_str());
         std::exit(2);
     }
     bool on_cpu_ = true;
     adze_context* context_ = nullptr;
     adze_stream* stream_ = nullptr;
-    std::string architecture_;
+    std::string device_ = "cpu:0", architecture_;
 };
 
 inline uint64_t element_bits(adze_dtype dtype) {

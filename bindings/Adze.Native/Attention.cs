@@ -25,12 +25,12 @@ public readonly record struct AttentionOptions
     public DeviceTensor Phi { get; init; }
 
     /// <summary>
-    /// A row whose largest logit is below φ by more than this is done with its maximum; 0 is what the format of the
-    /// weights allows, and the most.
+    /// A part of the keys in which a row's largest logit is below φ by more than this is done with maxima; 0, and what is
+    /// larger, is the most that the kernels allow.
     /// </summary>
     public float PhiBelow { get; init; }
 
-    /// <summary>So is a row that has a logit above φ by more than this; likewise.</summary>
+    /// <summary>So is one in which a row has a logit above φ by more than this; likewise.</summary>
     public float PhiAbove { get; init; }
 }
 

@@ -87,8 +87,8 @@ public sealed unsafe class AttentionPlan : IDisposable
 
     /// <summary>
     /// Takes over a new batch for the runs that are put on the stream after it, in graphs too. The spans are read before
-    /// the call returns; runs on other streams follow only after an event. Takes no memory; on a GPU it may wait for what
-    /// was put on the stream before.
+    /// the call returns; runs on other streams follow only after an event. Takes no memory; on a GPU it waits, if it must,
+    /// for the copy of the update before the last one.
     /// </summary>
     /// <param name="qoIndptr">[sequences + 1]: query tokens of sequence s are qoIndptr[s] up to qoIndptr[s + 1].</param>
     /// <param name="kvIndptr">[sequences + 1]: likewise, places in the page ids.</param>

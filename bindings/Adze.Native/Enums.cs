@@ -70,8 +70,9 @@ public enum Softmax
     Stable = 0,
 
     /// <summary>
-    /// By φ, known beforehand (<see cref="AttentionOptions.Phi"/>; FlashDecoding++, arXiv 2311.01282): rows whose logits
-    /// leave the bounds around it are done again with their maximum. The cpu takes <see cref="Stable"/> instead.
+    /// By φ, known beforehand (<see cref="AttentionOptions.Phi"/>; FlashDecoding++, arXiv 2311.01282): a part of the keys in
+    /// which a row's logits leave the bounds around it is done again with maxima, for all rows of the tile.
+    /// <see cref="Stable"/> instead are the cpu, caches of F16, prefill on sm_90a, and F8E4M3 with heads of 256 on sm_80.
     /// </summary>
     Unified = 1,
 

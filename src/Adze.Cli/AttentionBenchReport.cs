@@ -9,24 +9,24 @@ namespace Adze.Cli;
 /// <param name="Context">Tokens of each.</param>
 /// <param name="Cache">Type of the KV cache.</param>
 /// <param name="PageSize">In tokens; 0 where a sequence is one page.</param>
-/// <param name="Softmax">stable or unified.</param>
+/// <param name="Kernel">By its softmax, stable or unified; or a peer's name.</param>
 /// <param name="Microseconds">Of one run.</param>
 /// <param name="BytesPerSecond">Of keys, values, queries and output, each once.</param>
 /// <param name="ShareOfCopy">Of the copy measured in the same run.</param>
 /// <param name="FlopsPerSecond">A multiply-add is two.</param>
 /// <param name="ShareOfFma">Of the multiply-add peak measured in the same run; null where there is none.</param>
 /// <param name="Refused">The backend's message where it does not have the shape.</param>
-internal sealed record AttentionBenchRow(string Work, int Batch, long Context, string Cache, int PageSize, string Softmax,
+internal sealed record AttentionBenchRow(string Work, int Batch, long Context, string Cache, int PageSize, string Kernel,
     double Microseconds, double BytesPerSecond, double ShareOfCopy, double FlopsPerSecond, double? ShareOfFma,
     string? Refused);
 
-/// <summary>What <c>adze_bench</c> said of attention.</summary>
+/// <summary>What <c>adze_bench</c> said of attention, and perhaps bench/peers/attention_peers.py.</summary>
 internal sealed record AttentionBenchReport(
     string Device, string Architecture, string Build, IReadOnlyList<AttentionBenchRow> Rows)
 {
     /// <summary>Reads Google Benchmark's JSON; names are as in bench/native/attention_bench.cpp.</summary>
     /// <exception cref="BenchFailedException">It holds no benchmark of attention.</exception>
-    public static AttentionBenchReport Parse(byte[] output, string device)
+    public static AttentionBenchReport Parse(byte[] output)
     {
         try
         {
@@ -35,8 +35,9 @@ internal sealed record AttentionBenchReport(
             AttentionBenchRow[] rows = [.. json.RootElement.GetProperty("benchmarks").EnumerateArray()
                 .Where(IsResult).Select(Row).DistinctBy(row => row with { Refused = null })];
             return rows.Length > 0
-                ? new AttentionBenchReport(device, Text(context, "adze_isa"), Text(context, "adze"), rows)
-                : throw new BenchFailedException("adze_bench ran no benchmark");
+                ? new AttentionBenchReport(
+                    Text(context, "adze_device"), Text(context, "adze_isa"), Text(context, "adze"), rows)
+                : throw new BenchFailedException("adze_bench ran no benchmark of attention");
         }
         catch (Exception exception) when (exception is JsonException or KeyNotFoundException or FormatException
             or InvalidOperationException or IndexOutOfRangeException)
@@ -45,11 +46,22 @@ internal sealed record AttentionBenchReport(
         }
     }
 
+    /// <summary>One report of several of the same device: what has the same shape is side by side.</summary>
+    public static AttentionBenchReport Join(IReadOnlyList<AttentionBenchReport> reports) => reports[0] with
+    {
+        Build = string.Join("; ", reports.Select(report => report.Build)),
+        Rows = [.. reports.SelectMany(report => report.Rows)
+            .OrderBy(row => row.Work == "prefill").ThenBy(row => row.Context).ThenBy(row => row.Batch)],
+    };
+
     private static bool Failed(JsonElement benchmark) => benchmark.TryGetProperty("error_occurred", out _);
 
-    // One that failed has no aggregates, and is there once for each repetition.
-    private static bool IsResult(JsonElement benchmark) => Failed(benchmark)
-        || (benchmark.TryGetProperty("aggregate_name", out JsonElement name) && name.ValueEquals("median"));
+    // One that failed has no aggregates, and is there once for each repetition; nor has the only repetition.
+    private static bool IsResult(JsonElement benchmark) =>
+        Text(benchmark, "run_name").Split('/')[0] is "decode" or "prefill"
+        && (Failed(benchmark) || (benchmark.TryGetProperty("aggregate_name", out JsonElement name)
+            ? name.ValueEquals("median")
+            : benchmark.GetProperty("repetitions").GetInt32() == 1));
 
     private static AttentionBenchRow Row(JsonElement benchmark)
     {

@@ -15,6 +15,12 @@ internal static class BenchCommand
     private static Command CreateAttention(CliConsole console)
     {
         Option<bool> json = CommonOptions.Json();
+        Option<string[]> results = new("--results")
+        {
+            HelpName = "FILE",
+            AllowMultipleArgumentsPerToken = true,
+            Description = "Run nothing; show what adze_bench and bench/peers/attention_peers.py wrote, in one table.",
+        };
         CommonOptions common = new();
         Command command = new("attention", """
             Measure attention in the shape of an 8B model, 32 query heads on 8 KV heads of 128: decode in bytes/s and its
@@ -22,11 +28,13 @@ internal static class BenchCommand
             of the multiply-add peak. Formats that the backend does not have are listed with its message.
             """)
         {
-            json,
+            json, results,
         };
         common.AddDeviceTo(command);
         command.SetAction((result, cancellationToken) => Task.Run(() =>
         {
+            if (result.GetValue(results) is { Length: > 0 } files)
+                return Show(files.Select(File.ReadAllBytes), result.GetValue(json), console);
             (Backend backend, int device) = Resolve(common.Device(result));
             string program = BenchProgram.Find(AppContext.BaseDirectory, backend);
             return RunAttention(program, backend, device, result.GetValue(json), console, cancellationToken);
@@ -35,11 +43,12 @@ internal static class BenchCommand
     }
 
     internal static int RunAttention(string program, Backend backend, int device, bool json, CliConsole console,
-        CancellationToken cancellationToken)
+        CancellationToken cancellationToken) => Show([console.WithProgress(progress =>
+            BenchProgram.Run(program, "^(decode|prefill)/", backend, device, progress, cancellationToken))], json, console);
+
+    private static int Show(IEnumerable<byte[]> outputs, bool json, CliConsole console)
     {
-        byte[] output = console.WithProgress(progress =>
-            BenchProgram.Run(program, "^(decode|prefill)/", backend, device, progress, cancellationToken));
-        AttentionBenchReport report = AttentionBenchReport.Parse(output, $"{CommonOptions.Spell(backend)}:{device}");
+        AttentionBenchReport report = AttentionBenchReport.Join([.. outputs.Select(AttentionBenchReport.Parse)]);
         if (json)
             console.Out.WriteLine(JsonOutput.AttentionBench(report));
         else

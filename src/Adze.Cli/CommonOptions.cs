@@ -41,6 +41,9 @@ internal sealed class CommonOptions
         ["unified"] = Softmax.Unified,
     };
 
+    // Of what a command does not have, or nobody gave, and whose default is not the zero of its type.
+    private static readonly EngineOptions s_defaults = new();
+
     private readonly Option<Backend> _backend =
         Choice("--backend", s_backends, "Where to run; auto takes the GPU when there is one, else the cpu.");
 
@@ -59,8 +62,8 @@ internal sealed class CommonOptions
         Integer("--page-size", "N", 16, 1, "Tokens in a page of the KV cache, 1 to 256.", most: 256);
 
     private readonly Option<Softmax> _softmax = Choice("--softmax", s_softmaxes,
-        "Attention's softmax. unified takes phi from the model's adze.json, see adze tune attention; cpu is stable all " +
-        "the same. auto is unified where that is measured to be faster and adze.json is there, else stable.");
+        "Attention's softmax. unified takes phi from the model's adze.json, see adze tune attention; cpu and f16 caches are " +
+        "stable all the same. auto is unified where that is measured to be faster and adze.json is there, else stable.");
 
     /// <summary>For commands that run no model.</summary>
     public void AddDeviceTo(Command command)
@@ -69,11 +72,17 @@ internal sealed class CommonOptions
         command.Options.Add(_device);
     }
 
-    public void AddTo(Command command)
+    /// <summary>For commands that run a model, whatever its cache.</summary>
+    public void AddModelTo(Command command)
     {
         AddDeviceTo(command);
         command.Options.Add(_dtype);
         command.Options.Add(_threads);
+    }
+
+    public void AddTo(Command command)
+    {
+        AddModelTo(command);
         command.Options.Add(_cache);
         command.Options.Add(_pageSize);
         command.Options.Add(_softmax);
@@ -89,8 +98,8 @@ internal sealed class CommonOptions
         DType = result.GetValue(_dtype),
         NumThreads = result.GetValue(_threads),
         CacheDType = result.GetValue(_cache),
-        PageSize = result.GetValue(_pageSize),
-        Softmax = result.GetValue(_softmax),
+        PageSize = result.GetResult(_pageSize) is null ? s_defaults.PageSize : result.GetValue(_pageSize),
+        Softmax = result.GetResult(_softmax) is null ? s_defaults.Softmax : result.GetValue(_softmax),
     };
 
     /// <summary>How a backend or type is spelled on the command line.</summary>
@@ -158,7 +167,7 @@ internal sealed class CommonOptions
         {
             HelpName = string.Join('|', choices.Keys),
             Description = description,
-            // Its default is the first of all values, auto.
+            // Its default is the type's zero: auto, but for the softmax.
             CustomParser = result => Read<T>(result, name, $"one of {string.Join(", ", choices.Keys)}",
                 text => choices.TryGetValue(text, out T value) ? value : null),
         };

@@ -4,7 +4,6 @@ using System.Text.Json.Serialization;
 using Adze.Engine;
 using Adze.Engine.Calibration;
 using Adze.Engine.Validation;
-using Adze.Models;
 using Adze.Native;
 
 namespace Adze.Cli;
@@ -37,14 +36,12 @@ internal static class JsonOutput
 
     public static string Calibration(CalibrationReport report, string path)
     {
-        AttentionCalibration calibration = report.Calibration;
-        return JsonSerializer.Serialize(new CalibrationJson(path, calibration.Text, report.Tokens,
-            Bounds(calibration.BF16), Bounds(calibration.F16),
+        return JsonSerializer.Serialize(new CalibrationJson(path, report.Calibration.Text, report.Tokens,
+            AttentionCalibrator.Below, AttentionCalibrator.Above,
             [.. report.Heads.Zip(report.Phi, (head, phi) => new HeadJson(head.Layer, head.Head, Histogram(head.Logits),
-                Histogram(head.Maxima), new PhiJson(phi.BF16, phi.BF16Within), new PhiJson(phi.F16, phi.F16Within)))]),
+                Histogram(head.Maxima), phi.Phi, phi.Within))]),
             s_json.CalibrationJson);
 
-        static BoundsJson Bounds(UnifiedSoftmax softmax) => new(softmax.PhiBelow, softmax.PhiAbove);
         static HistogramJson Histogram(LogitHistogram logits) => new(logits.Count, logits.Least, logits.Quantile(0.01),
             logits.Quantile(0.5), logits.Quantile(0.99), logits.Greatest);
     }
@@ -77,14 +74,10 @@ internal sealed record ValidationJson(bool Passed, string Backend, string Archit
 internal sealed record HistogramJson(
     long Count, float Least, double Quantile01, double Median, double Quantile99, float Greatest);
 
-internal sealed record BoundsJson(float PhiBelow, float PhiAbove);
-
-internal sealed record PhiJson(double Phi, double Within);
-
 internal sealed record HeadJson(
-    int Layer, int Head, HistogramJson Logits, HistogramJson Maxima, PhiJson Bf16, PhiJson F16);
+    int Layer, int Head, HistogramJson Logits, HistogramJson Maxima, double Phi, double Within);
 
-internal sealed record CalibrationJson(string Path, string Text, long Tokens, BoundsJson Bf16, BoundsJson F16,
+internal sealed record CalibrationJson(string Path, string Text, long Tokens, float PhiBelow, float PhiAbove,
     IReadOnlyList<HeadJson> Heads);
 
 internal sealed record DeviceJson(int Device, string Name, string Architecture, int NumProcessors, ulong MemoryBytes);

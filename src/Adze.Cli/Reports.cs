@@ -57,7 +57,7 @@ internal static class Reports
 
     public static void Write(CalibrationReport report, CliConsole console)
     {
-        Table table = Columns("layer", "head", "1 %", "50 %", "99 %", "maxima", "phi bf16", "% in", "phi f16", "% in");
+        Table table = Columns("layer", "head", "1 %", "50 %", "99 %", "maxima", "phi", "% in");
         foreach ((HeadLogits head, HeadPhi phi) in report.Heads.Zip(report.Phi))
         {
             (LogitHistogram logits, LogitHistogram maxima) = (head.Logits, head.Maxima);
@@ -65,7 +65,7 @@ internal static class Reports
                 Invariant($"{head.Layer}"), Invariant($"{head.Head}"), Invariant($"{logits.Quantile(0.01):0.0}"),
                 Invariant($"{logits.Quantile(0.5):0.0}"), Invariant($"{logits.Quantile(0.99):0.0}"),
                 Invariant($"{maxima.Least:0.0} to {maxima.Greatest:0.0}"),
-                Invariant($"{phi.BF16:0.0}"), Share(phi.BF16Within), Invariant($"{phi.F16:0.0}"), Share(phi.F16Within));
+                Invariant($"{phi.Phi:0.0}"), Share(phi.Within));
         }
         console.Write(table);
 
@@ -76,16 +76,16 @@ internal static class Reports
     public static void Write(AttentionBenchReport report, CliConsole console)
     {
         console.Out.WriteLine($"Attention, 32 query heads on 8 KV heads of 128, on {report.Device} ({report.Architecture})");
-        Table decode = Columns("batch", "context", "cache", "page", "softmax", "ms", "GB/s", "% of copy");
+        Table decode = Columns("batch", "context", "cache", "page", "kernel", "ms", "GB/s", "% of copy");
         foreach (AttentionBenchRow row in report.Rows.Where(row => row.Work == "decode"))
         {
-            AddRow(decode, Invariant($"{row.Batch}"), Invariant($"{row.Context}"), row.Cache, Page(row), row.Softmax,
+            AddRow(decode, Invariant($"{row.Batch}"), Invariant($"{row.Context}"), row.Cache, Page(row), row.Kernel,
                 Milliseconds(row), Figure(row, $"{row.BytesPerSecond / 1e9:0.0}"), Figure(row, $"{row.ShareOfCopy * 100:0}"));
         }
-        Table prefill = Columns("tokens", "cache", "page", "softmax", "ms", "TFLOP/s", "% of FMA");
+        Table prefill = Columns("tokens", "cache", "page", "kernel", "ms", "TFLOP/s", "% of FMA");
         foreach (AttentionBenchRow row in report.Rows.Where(row => row.Work == "prefill"))
         {
-            AddRow(prefill, Invariant($"{row.Context}"), row.Cache, Page(row), row.Softmax, Milliseconds(row),
+            AddRow(prefill, Invariant($"{row.Context}"), row.Cache, Page(row), row.Kernel, Milliseconds(row),
                 Figure(row, $"{row.FlopsPerSecond / 1e12:0.000}"),
                 row.ShareOfFma is { } ofFma ? Figure(row, $"{ofFma * 100:0}") : "-");
         }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using Adze.Engine;
 using Adze.Engine.Calibration;
 using Adze.Models;
+using Adze.Native;
 
 namespace Adze.Cli;
 
@@ -27,17 +28,22 @@ internal static class TuneCommand
             Find phi of the unified softmax for each layer and query head: run the model on a text, count its logits
             (softmax scale, q, k), and write the phi whose bounds hold most of their maxima to adze.json in the model's
             folder. Results never depend on it, speed may. The table shows quantiles of the logits, the range of the
-            maxima, and for bf16 and f16 phi and the share of maxima within its bounds.
+            maxima, phi, and the share of maxima within its bounds.
             """)
         {
             model, text, context, json,
         };
-        common.AddTo(command);
+        common.AddModelTo(command);
         command.SetAction((result, cancellationToken) => Task.Run(() =>
         {
             int tokens = result.GetValue(context);
-            // One sequence at a time, whole.
-            EngineOptions engine = common.Engine(result) with { MaxSequences = 1, MaxBatchTokens = tokens };
+            // One sequence at a time, whole; and an adze.json that does not fit is there to be replaced.
+            EngineOptions engine = common.Engine(result) with
+            {
+                MaxSequences = 1,
+                MaxBatchTokens = tokens,
+                Softmax = Softmax.Stable,
+            };
             string directory = result.GetRequiredValue(model);
             CalibrationReport report = console.WithProgress(progress =>
                 Calibrate(directory, result.GetValue(text), engine, progress, cancellationToken));

@@ -28,9 +28,9 @@ public sealed record EngineOptions
     /// <summary>
     /// Attention's softmax. <see cref="Softmax.Unified"/> takes φ from the model's adze.json, which <c>adze tune
     /// attention</c> writes; <see cref="Softmax.Tuned"/> does so where the file is there and unified is measured to be faster.
-    /// cpu always takes the stable one.
+    /// <see cref="Softmax.Stable"/> does not read the file.
     /// </summary>
-    public Softmax Softmax { get; init; }
+    public Softmax Softmax { get; init; } = Softmax.Tuned;
 
     /// <summary>
     /// Whether a prompt's output is bitwise the same alone and among others. Always so on the cpu.

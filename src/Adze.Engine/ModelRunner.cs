@@ -64,6 +64,8 @@ internal sealed unsafe class ModelRunner : IStepRunner, IDisposable
         }
     }
 
+    public AdzeContext Context => _context;
+
     public DeviceInfo Device => _context.Info;
 
     public DType DType => _model.Options.DType;

@@ -37,8 +37,20 @@ FAKE
     fake build/cuda/adze_traffic </dev/null
     fake bin/compute-sanitizer <<<'echo "========= ERROR SUMMARY: 0 errors"'
     fake build/cuda/adze_bench <<'FAKE'
-for argument; do [[ $argument != --benchmark_out=* ]] || out=${argument#*=}; done
+for argument; do
+    [[ $argument != --benchmark_out=* ]] || out=${argument#*=}
+    [[ $argument != --benchmark_list_tests ]] || { echo "decode/bf16/contiguous/stable/batch:1/context:512"; exit; }
+done
 printf '"name": "rms_norm/2048",\n"of_copy": 0.91,\n' >"$out"
+FAKE
+    export PYTHONPATH=$work/modules
+    mkdir -p modules bench/peers
+    echo 'class cuda: is_available = staticmethod(lambda: True)' >modules/torch.py
+    cat >bench/peers/attention_peers.py <<'FAKE'
+import sys
+open(sys.argv[sys.argv.index('--out') + 1], 'w').write('{}')
+print(f'{sys.stdin.read().strip()} on {sys.argv[sys.argv.index("--device") + 1]}'
+      f'{" against " + open(sys.argv[sys.argv.index("--against") + 1]).readline().strip() if "--against" in sys.argv else ""}')
 FAKE
 }
 gpu_check() {
@@ -53,6 +65,13 @@ expect 0 '^demo +ok +[0-9]+  8 checks passed, completion \{\}$' gpu_check
 expect 0 '^traffic +ok +[0-9]+  2 of 2 launches as simulated, at most 1.003 of the simulated sectors$' gpu_check
 expect 0 '^memcheck +ok .* 0 errors$' gpu_check
 expect 0 '^bench +ok +[0-9]+  1 benchmarks, at best 91 % of a copy \(rms_norm/2048\)$' gpu_check
+
+expect 0 '^peers +ok +[0-9]+  decode/bf16/contiguous/stable/batch:1/context:512 on cuda:0 against "name": "rms_norm/2048",$' gpu_check
+expect 0 '^peers +ok +[0-9]+  decode/bf16/contiguous/stable/batch:1/context:512 on cuda:0$' gpu_check --only peers
+sed -i 's/True/False/' modules/torch.py
+expect 1 '^peers +skipped +[0-9]+  python3 has no PyTorch that sees a GPU$' gpu_check --only peers
+echo 'raise ImportError' >modules/torch.py
+expect 0 '^peers +skipped +[0-9]+  python3 has no PyTorch that sees a GPU$' gpu_check --only bench,peers
 
 # fails STEP FIGURE FILE: with the program on stdin in FILE's place STEP fails, and what follows still runs.
 fails() {
@@ -97,6 +116,12 @@ expect 1 '^demo +FAIL +[0-9]+  7 checks passed, 1 failed' gpu_check
 fails memcheck '.* 1 errors$' bin/compute-sanitizer <<<'echo "========= ERROR SUMMARY: 1 errors"; exit 9'
 fails bench 'no benchmark ran$' build/cuda/adze_bench <<'FAKE'
 for argument; do [[ $argument != --benchmark_out=* ]] || : >"${argument#*=}"; done
+FAKE
+
+fails peers '0 of 6 measured$' bench/peers/attention_peers.py <<'FAKE'
+import sys
+print('0 of 6 measured')
+sys.exit(1)
 FAKE
 
 # What hangs is stopped; what no time is left for is said to be skipped; the archive has what was found until then.

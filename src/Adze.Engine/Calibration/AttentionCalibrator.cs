@@ -17,8 +17,11 @@ public sealed class AttentionCalibrator : IForwardObserver
     /// own.</summary>
     public const int PartKeys = 128;
 
-    // What the kernels allow for weights in either format (PhiBounds in kernels/attention/attention.cuh).
-    private const float BF16Below = 49, BF16Above = 66, F16Below = 5.5f, F16Above = 5.5f;
+    /// <summary>How far below φ the largest logit of a part may be, kMostBelowPhi in kernels/attention/attention.cuh.</summary>
+    public const float Below = 49;
+
+    /// <summary>How far above φ a logit may be, kMostAbovePhi there.</summary>
+    public const float Above = 66;
 
     private readonly ModelRunner _runner;
     private readonly ModelConfig _config;
@@ -112,15 +115,11 @@ public sealed class AttentionCalibrator : IForwardObserver
     {
         HeadPhi[] phi = [.. _heads.Select(head =>
         {
-            (double bf16, double bf16Within) = head.Maxima.BestInterval(BF16Below + BF16Above);
-            (double f16, double f16Within) = head.Maxima.BestInterval(F16Below + F16Above);
-            return new HeadPhi(bf16 + BF16Below, bf16Within, f16 + F16Below, f16Within);
+            (double begin, double within) = head.Maxima.BestInterval(Below + Above);
+            return new HeadPhi(begin + Below, within);
         })];
-        AttentionCalibration calibration = new(text.Name,
-            new UnifiedSoftmax(BF16Below, BF16Above, Layers(phi.Select(head => head.BF16))),
-            new UnifiedSoftmax(F16Below, F16Above, Layers(phi.Select(head => head.F16))));
+        AttentionCalibration calibration = new(
+            text.Name, [.. phi.Select(head => (float)head.Phi).Chunk(_config.NumHeads)]);
         return new CalibrationReport(calibration, text.Pieces.Sum(piece => (long)piece.Length), _heads, phi);
     }
-
-    private float[][] Layers(IEnumerable<double> phi) => [.. phi.Select(value => (float)value).Chunk(_config.NumHeads)];
 }

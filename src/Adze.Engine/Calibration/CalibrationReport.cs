@@ -10,12 +10,10 @@ namespace Adze.Engine.Calibration;
 /// keys.</param>
 public sealed record HeadLogits(int Layer, int Head, LogitHistogram Logits, LogitHistogram Maxima);
 
-/// <summary>How φ suits a head, for weights in BF16 and in F16.</summary>
-/// <param name="BF16">φ.</param>
-/// <param name="BF16Within">Share of the parts of rows whose maximum is within the bounds.</param>
-/// <param name="F16">φ.</param>
-/// <param name="F16Within">Share of the parts of rows whose maximum is within the bounds.</param>
-public sealed record HeadPhi(double BF16, double BF16Within, double F16, double F16Within);
+/// <summary>How φ suits a head.</summary>
+/// <param name="Phi">φ.</param>
+/// <param name="Within">Share of the parts of rows whose maximum is within the bounds.</param>
+public sealed record HeadPhi(double Phi, double Within);
 
 /// <summary>What a calibration found.</summary>
 /// <param name="Calibration">What goes to adze.json.</param>

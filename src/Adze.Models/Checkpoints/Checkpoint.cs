@@ -1,7 +1,6 @@
 namespace Adze.Models;
 
-/// <summary>A model folder in Hugging Face's format: <c>config.json</c>, perhaps <c>generation_config.json</c>, perhaps
-/// Adze's own <c>adze.json</c>, and the weights in <c>model.safetensors</c> or in the shards that <c>model.safetensors.index.json</c> names. Opening it
+/// <summary>A model folder in Hugging Face's format: <c>config.json</c>, perhaps <c>generation_config.json</c>, and the weights in <c>model.safetensors</c> or in the shards that <c>model.safetensors.index.json</c> names. Opening it
 /// checks that exactly the tensors of the architecture are there, in the right shapes and in F32, F16 or BF16; it
 /// reads no weights.</summary>
 public sealed class Checkpoint : IDisposable
@@ -11,11 +10,7 @@ public sealed class Checkpoint : IDisposable
     private readonly Dictionary<string, SafetensorsFile> _files = [];
     private readonly Dictionary<string, SafetensorsFile> _fileOfTensor = [];
 
-    private Checkpoint(string directory, ModelConfig config)
-    {
-        (Directory, Config) = (directory, config);
-        Calibration = AttentionCalibration.Load(directory, config);
-    }
+    private Checkpoint(string directory, ModelConfig config) => (Directory, Config) = (directory, config);
 
     /// <summary>Opens a folder.</summary>
     /// <exception cref="ModelFormatException">A file is missing, cannot be read, or does not fit the
@@ -45,9 +40,6 @@ public sealed class Checkpoint : IDisposable
 
     /// <summary>The model's shape.</summary>
     public ModelConfig Config { get; }
-
-    /// <summary>What <c>adze.json</c> says of attention; null where there is none.</summary>
-    public AttentionCalibration? Calibration { get; }
 
     /// <summary>The names of all tensors.</summary>
     public IReadOnlyCollection<string> TensorNames => _fileOfTensor.Keys;

@@ -17,7 +17,7 @@ public sealed class LlamaModel : IDisposable
     /// <param name="options">Types and capacities; null for the defaults.</param>
     /// <param name="progress">Told the share that is loaded, from 0 to 1.</param>
     /// <exception cref="ModelFormatException">A file was changed while it was read, or the folder lacks the
-    /// <c>adze.json</c> that the options ask for.</exception>
+    /// <c>adze.json</c> that the options ask for, or has one of another model.</exception>
     /// <exception cref="AdzeException">The device refuses, or its memory does not suffice.</exception>
     public LlamaModel(AdzeContext context, AdzeStream stream, Checkpoint checkpoint, ModelOptions? options = null,
         IProgress<double>? progress = null)

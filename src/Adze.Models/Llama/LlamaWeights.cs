@@ -19,12 +19,12 @@ internal sealed class LlamaWeights : IDisposable
         IProgress<double>? progress)
     {
         ModelConfig config = checkpoint.Config;
-        UnifiedSoftmax? softmax = Calibrated(checkpoint, options);
+        AttentionCalibration? calibration = Calibration(checkpoint, options.Softmax);
         WeightLoader loader = new(context, stream, checkpoint, _owned, progress);
         try
         {
             Embedding = loader.Matrix(LlamaTensors.Embedding);
-            Layers = [.. Enumerable.Range(0, config.NumLayers).Select(layer => LoadLayer(loader, layer, config, options.Softmax, softmax))];
+            Layers = [.. Enumerable.Range(0, config.NumLayers).Select(layer => LoadLayer(loader, layer, config, options.Softmax, calibration))];
             FinalNorm = loader.Vector(LlamaTensors.FinalNorm);
             Head = loader.Packed(config.TieWordEmbeddings ? LlamaTensors.Embedding : LlamaTensors.Head);
             InverseFrequencies = loader.Upload(RotaryFrequencies(config));
@@ -67,7 +67,7 @@ internal sealed class LlamaWeights : IDisposable
         [layer.Query, layer.Key, layer.Value, layer.Output, layer.Gate, layer.Up, layer.Down];
 
     private static LlamaLayer LoadLayer(
-        WeightLoader loader, int layer, ModelConfig config, Softmax softmax, UnifiedSoftmax? calibration)
+        WeightLoader loader, int layer, ModelConfig config, Softmax softmax, AttentionCalibration? calibration)
     {
         return new LlamaLayer(
             InputNorm: loader.Vector(LlamaTensors.InLayer(layer, LlamaTensors.InputNorm)),
@@ -78,8 +78,6 @@ internal sealed class LlamaWeights : IDisposable
             {
                 Softmax = softmax,
                 Phi = loader.Upload(calibration.Phi[layer]),
-                PhiBelow = calibration.PhiBelow,
-                PhiAbove = calibration.PhiAbove,
             },
             Output: Load("self_attn.o_proj", config.AttentionBias),
             PostAttentionNorm: loader.Vector(LlamaTensors.InLayer(layer, LlamaTensors.PostAttentionNorm)),
@@ -92,17 +90,14 @@ internal sealed class LlamaWeights : IDisposable
             bias ? loader.Vector(LlamaTensors.InLayer(layer, $"{name}.bias")) : default);
     }
 
-    // Attention's weights are multiplied with the values in the cache's format, or in BF16 where that is quantised. Without
-    // a calibration a tuned softmax is a stable one.
-    private static UnifiedSoftmax? Calibrated(Checkpoint checkpoint, ModelOptions options)
+    // Null: the stable softmax, which a tuned one is where there is no file. Who asks for stable may have a file that does
+    // not fit, and replace it.
+    private static AttentionCalibration? Calibration(Checkpoint checkpoint, Softmax softmax)
     {
-        if (options.Softmax == Softmax.Stable || (options.Softmax == Softmax.Tuned && checkpoint.Calibration is null))
-        {
+        if (softmax == Softmax.Stable)
             return null;
-        }
-
-        DType cache = options.EffectiveCacheDType;
-        return checkpoint.Calibration?.For(cache.IsQuantised() ? DType.BF16 : cache) ?? throw new ModelFormatException(
+        AttentionCalibration? calibration = AttentionCalibration.Load(checkpoint.Directory, checkpoint.Config);
+        return calibration is not null || softmax == Softmax.Tuned ? calibration : throw new ModelFormatException(
             $"{checkpoint.Directory}: has no {AttentionCalibration.FileName} with the phi of a unified softmax; make it: " +
             $"adze tune attention --model {checkpoint.Directory}");
     }

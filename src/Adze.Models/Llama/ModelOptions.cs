@@ -15,8 +15,8 @@ public sealed record ModelOptions
     internal DType EffectiveCacheDType => CacheDType == DType.None ? DType : CacheDType;
 
     /// <summary>Attention's softmax. Unified takes φ from the folder's <c>adze.json</c>, which must be there;
-    /// Tuned is Stable without it.</summary>
-    public Softmax Softmax { get; init; }
+    /// Tuned is Stable without it. Stable does not read it.</summary>
+    public Softmax Softmax { get; init; } = Softmax.Tuned;
 
     /// <summary>The most tokens of one forward pass, over all sequences.</summary>
     public int MaxTokens { get; init; } = 512;

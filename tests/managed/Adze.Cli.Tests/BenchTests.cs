@@ -8,7 +8,8 @@ namespace Adze.Cli.Tests;
 public sealed class BenchTests : IDisposable
 {
     private const string Results = """
-        {"context": {"adze_isa": "avx2", "adze": "adze 0.1.0"}, "benchmarks": [
+        {"context": {"adze_device": "cuda:1", "adze_isa": "avx2", "adze": "adze 0.1.0"}, "benchmarks": [
+            {"run_name": "linear/bf16/M:1", "aggregate_name": "median", "real_time": 1},
             {"run_name": "decode/bf16/page:16/stable/batch:8/context:8192/min_time:0.050/process_time/real_time",
              "aggregate_name": "mean", "real_time": 1},
             {"run_name": "decode/bf16/page:16/stable/batch:8/context:8192/min_time:0.050/process_time/real_time",
@@ -55,6 +56,34 @@ public sealed class BenchTests : IDisposable
     }
 
     [Fact]
+    public void Results_of_peers_stand_beside_those_of_their_shape()
+    {
+        string peers = Path.Combine(_directory, "peers.json");
+        File.WriteAllText(peers, """
+            {"context": {"adze_device": "cuda:0", "adze_isa": "sm_90", "adze": "PyTorch 2"}, "benchmarks": [
+                {"run_name": "decode/bf16/contiguous/sdpa-flash/batch:8/context:8192", "run_type": "iteration",
+                 "repetitions": 1, "real_time": 2000, "bytes/s": 1e12, "of_copy": 0.25, "FLOP/s": 1e12},
+                {"run_name": "decode/bf16/contiguous/flex/batch:8/context:8192", "run_type": "iteration",
+                 "repetitions": 3, "real_time": 1},
+                {"run_name": "prefill/bf16/contiguous/sdpa-cudnn/tokens:32768", "aggregate_name": "median",
+                 "real_time": 8e6, "bytes/s": 1e9, "of_copy": 0.01, "FLOP/s": 7e14}]}
+            """);
+        File.WriteAllText(Path.Combine(_directory, "adze.json"), Results);
+        CliResult result = Cli.Run("bench", "attention", "--results", Path.Combine(_directory, "adze.json"), peers);
+        Assert.Equal((0, ""), (result.Code, result.Error));
+        Assert.Contains("on cuda:1 (avx2)", result.Out, StringComparison.Ordinal);
+        Assert.Matches(@"8 +8192 +bf16 +16 +stable .*\n +8 +8192 +bf16 +contiguous +sdpa-flash +2\.000 +1000\.0 +25 *\n +1 +65536", result.Out);
+        Assert.Matches(@"contiguous +stable +9000\.000 .*\n.* contiguous +sdpa-cudnn +8000\.000 +700\.000 ", result.Out);
+        Assert.DoesNotContain("flex", result.Out, StringComparison.Ordinal);
+        Assert.All(result.Out.Split('\n'), line => Assert.InRange(line.Length, 0, 80));
+        using JsonDocument json = JsonDocument.Parse(
+            Cli.Run("bench", "attention", "--json", "--results", peers, Path.Combine(_directory, "adze.json")).Out);
+        Assert.Equal("PyTorch 2; adze 0.1.0", json.RootElement.GetProperty("build").GetString());
+        Assert.Equal("sdpa-flash", json.RootElement.GetProperty("rows")[0].GetProperty("kernel").GetString());
+        Cli.Run("bench", "attention", "--results", "/no/such/file").ExpectRefusal(2, "/no/such/file");
+    }
+
+    [Fact]
     public void The_program_is_told_the_device_and_progress_is_told()
     {
         List<double> shares = [];
@@ -70,8 +99,8 @@ public sealed class BenchTests : IDisposable
     [Theory]
     [InlineData("", "is not understood")]
     [InlineData("{}", "is not understood")]
-    [InlineData("{\"context\": {\"adze_isa\": \"\", \"adze\": \"\"}, \"benchmarks\": []}", "ran no benchmark")]
-    [InlineData("{\"context\": {\"adze_isa\": \"\", \"adze\": \"\"}, \"benchmarks\": [{\"run_name\": \"decode/bf16\", \"aggregate_name\": \"median\"}]}", "is not understood")]
+    [InlineData("{\"context\": {\"adze_device\": \"\", \"adze_isa\": \"\", \"adze\": \"\"}, \"benchmarks\": []}", "ran no benchmark")]
+    [InlineData("{\"context\": {\"adze_device\": \"\", \"adze_isa\": \"\", \"adze\": \"\"}, \"benchmarks\": [{\"run_name\": \"decode/bf16\", \"aggregate_name\": \"median\"}]}", "is not understood")]
     public void Output_that_is_not_understood_fails(string results, string message) => Assert.Contains(message,
         Assert.Throws<BenchFailedException>(() => Run(Fake(results), json: false)).Message, StringComparison.Ordinal);
 

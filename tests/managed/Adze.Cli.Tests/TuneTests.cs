@@ -14,12 +14,12 @@ public sealed class TuneTests
         File.WriteAllText(copy["text.txt"], Text);
         CliResult result = Tune(copy, "--text", copy["text.txt"]);
         Assert.Equal((0, ""), (result.Code, result.Error));
-        Assert.Matches(@"layer +head +1 % +50 % +99 % +maxima +phi bf16 +% in +phi f16 +% in", result.Out);
-        Assert.Matches(@"(?m)^ +4 +0( +-?\d+\.\d){3} +-?\d+\.\d to -?\d+\.\d +-?\d+\.\d +100\.0 +-?\d+\.\d +\d+\.\d *$", result.Out);
+        Assert.Matches(@"layer +head +1 % +50 % +99 % +maxima +phi +% in", result.Out);
+        Assert.Matches(@"(?m)^ +4 +0( +-?\d+\.\d){3} +-?\d+\.\d to -?\d+\.\d +-?\d+\.\d +100\.0 *$", result.Out);
         Assert.EndsWith($"tokens of text.txt: wrote {copy["adze.json"]}\n", result.Out, StringComparison.Ordinal);
         Assert.All(result.Out.Split('\n')[..^2], line => Assert.InRange(line.Length, 0, 80));
         using JsonDocument file = JsonDocument.Parse(File.ReadAllText(copy["adze.json"]));
-        Assert.Equal(5, file.RootElement.GetProperty("attention").GetProperty("bf16").GetProperty("phi").GetArrayLength());
+        Assert.Equal(5, file.RootElement.GetProperty("attention").GetProperty("phi").GetArrayLength());
 
         CliResult unified = Cli.Run("generate", "--model", copy.Directory, "--prompt", "Once", "--softmax", "unified");
         Assert.Equal(0, unified.Code);
@@ -39,10 +39,9 @@ public sealed class TuneTests
         JsonElement head = root.GetProperty("heads")[0];
         Assert.Equal(tokens * (tokens + 1) / 2, head.GetProperty("logits").GetProperty("count").GetInt32());
         Assert.Equal(tokens, head.GetProperty("maxima").GetProperty("count").GetInt32());
-        double phi = head.GetProperty("bf16").GetProperty("phi").GetDouble();
-        double below = root.GetProperty("bf16").GetProperty("phi_below").GetDouble();
+        double phi = head.GetProperty("phi").GetDouble(), below = root.GetProperty("phi_below").GetDouble();
         Assert.True(head.GetProperty("maxima").GetProperty("least").GetDouble() > phi - below);
-        Assert.Equal(1, head.GetProperty("bf16").GetProperty("within").GetDouble());
+        Assert.Equal(1, head.GetProperty("within").GetDouble());
     }
 
     [Fact]
@@ -68,9 +67,33 @@ public sealed class TuneTests
         Assert.False(File.Exists(copy["adze.json"]));
         Cli.Run("generate", "--model", copy.Directory, "--prompt", "a", "--softmax", "unified")
             .ExpectRefusal(2, $"make it: adze tune attention --model {copy.Directory}");
-        File.WriteAllText(copy["adze.json"], """{"attention": {"bf16": {"phi_below": -1}}}""");
-        Cli.Run("generate", "--model", copy.Directory, "--prompt", "a")
-            .ExpectRefusal(2, $"{copy["adze.json"]}: attention.bf16.phi_below is '-1'; expected a number above 0");
+    }
+
+    [Fact]
+    public void A_file_that_does_not_fit_is_replaced()
+    {
+        using ModelCopy copy = new(Repository.Odd);
+        File.WriteAllText(copy["adze.json"], """{"attention": {"phi": [[1]]}, "other": 7}""");
+        Generate().ExpectRefusal(2, $"{copy["adze.json"]}: attention.phi has 1 entries; this model asks for 5");
+        File.WriteAllText(copy["text.txt"], Text);
+        Assert.Equal(0, Tune(copy, "--text", copy["text.txt"]).Code);
+        Assert.Equal(0, Generate().Code);
+        using JsonDocument file = JsonDocument.Parse(File.ReadAllText(copy["adze.json"]));
+        Assert.Equal(7, file.RootElement.GetProperty("other").GetInt32());
+
+        CliResult Generate() => Cli.Run("generate", "--model", copy.Directory, "--prompt", "a", "--max-tokens", "1");
+    }
+
+    [Theory]
+    [InlineData("--softmax")]
+    [InlineData("--kv-cache")]
+    [InlineData("--page-size")]
+    public void What_phi_does_not_depend_on_is_no_option(string option)
+    {
+        using ModelCopy copy = new(Repository.Odd);
+        CliResult result = Tune(copy, option, "auto");
+        Assert.Equal(2, result.Code);
+        Assert.Contains(option, result.Error, StringComparison.Ordinal);
     }
 
     private static CliResult Tune(ModelCopy copy, params string[] args) =>

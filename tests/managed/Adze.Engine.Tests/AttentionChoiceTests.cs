@@ -10,31 +10,40 @@ public sealed class AttentionChoiceTests
 
     private static readonly Lazy<int> s_score = new(() => Score(DType.None));
 
-    public static TheoryData<Softmax, int, int, int> Choices
+    // Orders run together, 293 tokens: more than one part of keys. And a short one beside them.
+    private static readonly Lazy<(GenerationRequest[] Requests, int[][] Answers)> s_long = new(() =>
     {
-        get
-        {
-            TheoryData<Softmax, int, int, int> choices = [];
-            foreach (int pageSize in (int[])[1, 2, 3, 16, 17, 64, 256])
-                choices.Add(Softmax.Stable, pageSize, 1, 512);
-            // Splits: keys among threads, queries into chunks of prompts.
-            foreach ((int threads, int maxTokens) in ((int, int)[])[(1, 512), (2, 512), (5, 512), (2, 8), (3, 37)])
-                choices.Add(Softmax.Unified, 16, threads, maxTokens);
-            return choices;
-        }
-    }
+        string orders = string.Join(' ', HeldOutSet.Load(Repository.Path("models/orders/heldout.jsonl"))[..14].Select(pair => pair.Prompt));
+        GenerationRequest[] requests = [new(orders) { MaxTokens = 6 }, s_reference.Requests[0] with { MaxTokens = 6 }];
+        using LanguageModel model = LanguageModel.Load(Repository.Orders, OddModel.Small);
+        Assert.InRange(model.Encode(orders).Length, 257, 384);
+        Output output = Output.Of(model, requests);
+        return (requests, [output.Tokens(0), output.Tokens(1)]);
+    });
 
+    [Fact]
+    public void The_default_softmax_is_what_is_measured_to_be_faster() =>
+        Assert.Equal(Softmax.Tuned, new EngineOptions().Softmax);
+
+    // cpu has one softmax, and splits keys from 2048 on; prompts are split into chunks.
     [Theory]
-    [MemberData(nameof(Choices))]
-    public void The_bundled_model_gives_the_same_tokens(Softmax softmax, int pageSize, int threads, int maxTokens)
+    [InlineData(1, 1, 512)]
+    [InlineData(2, 1, 512)]
+    [InlineData(3, 1, 512)]
+    [InlineData(17, 1, 512)]
+    [InlineData(64, 1, 512)]
+    [InlineData(256, 1, 512)]
+    [InlineData(16, 2, 512)]
+    [InlineData(16, 5, 512)]
+    [InlineData(16, 2, 8)]
+    [InlineData(16, 3, 37)]
+    public void The_bundled_model_gives_the_same_tokens(int pageSize, int threads, int maxTokens)
     {
         using LanguageModel model = LanguageModel.Load(Repository.Orders, OddModel.Small with
         {
-            Softmax = softmax,
             PageSize = pageSize,
             NumThreads = threads,
             MaxBatchTokens = maxTokens,
-            Deterministic = threads != 5,
         });
         GenerationRequest[] requests = s_reference.Requests[..8];
         Output output = Output.Of(model, requests);
@@ -42,20 +51,49 @@ public sealed class AttentionChoiceTests
             Assert.Equal(s_reference.Answers[i], output.Tokens(i));
     }
 
-    // On the GPUs' kernels, where there is a softmax to choose: a prefill and a decode, since they are simulated.
+    // The kernels of GPUs have both, and split keys where that keeps all processors busy, which is not deterministic.
     [Theory]
-    [InlineData(Softmax.Stable)]
-    [InlineData(Softmax.Unified)]
-    public void So_it_does_on_a_simulated_gpu(Softmax softmax)
+    [InlineData(Softmax.Stable, 16, false, 512)]
+    [InlineData(Softmax.Stable, 7, true, 512)]
+    [InlineData(Softmax.Unified, 16, false, 512)]
+    [InlineData(Softmax.Unified, 16, true, 512)]
+    [InlineData(Softmax.Unified, 1, false, 512)]
+    [InlineData(Softmax.Unified, 256, false, 100)]
+    [InlineData(Softmax.Unified, 16, false, 512, 1)]
+    [InlineData(Softmax.Unified, 16, false, 512, 2)]
+    [InlineData(Softmax.Unified, 16, false, 512, 3)]
+    public void So_it_does_on_simulated_gpus(Softmax softmax, int pageSize, bool whole, int maxTokens, int device = 0)
     {
         using LanguageModel model = LanguageModel.Load(Repository.Orders, new EngineOptions
         {
             Backend = Backend.Sim,
+            Device = device,
             Softmax = softmax,
-            MaxSequences = 1,
+            PageSize = pageSize,
+            Deterministic = whole,
+            MaxBatchTokens = maxTokens,
         });
-        Output output = Output.Of(model, s_reference.Requests[0] with { MaxTokens = 2 });
-        Assert.Equal(s_reference.Answers[0][..2], output.Tokens(0));
+        Output output = Output.Of(model, s_long.Value.Requests);
+        Assert.Equal(s_long.Value.Answers[0], output.Tokens(0));
+        Assert.Equal(s_long.Value.Answers[1], output.Tokens(1));
+        // Of the last step, which is more than 60 launches.
+        int merges = Enumerable.Range(0, 60).Count(back => model.Runner.Context.GetSimLaunch(back).Kernel == "attention_merge_splits");
+        Assert.Equal(whole ? 0 : model.Config.NumLayers, merges);
+    }
+
+    // Of the six shortest answers among ten, since they are simulated.
+    [Theory]
+    [InlineData(DType.F8E4M3, 6)]
+    [InlineData(DType.I8, 6)]
+    [InlineData(DType.I4, 5)]
+    public void Nor_does_a_quantised_cache_cost_many_on_a_simulated_gpu(DType cache, int least)
+    {
+        (string Prompt, string Answer)[] pairs =
+            [.. HeldOutSet.Load(Repository.Path("models/orders/heldout.jsonl"))[..10].OrderBy(pair => pair.Answer.Length).Take(6)];
+        using LanguageModel model = LanguageModel.Load(
+            Repository.Orders, new EngineOptions { Backend = Backend.Sim, CacheDType = cache });
+        Output output = Output.Of(model, [.. pairs.Select(pair => new GenerationRequest(pair.Prompt))]);
+        Assert.InRange(pairs.Index().Count(pair => output.Text(pair.Index) == pair.Item.Answer), least, pairs.Length);
     }
 
     [Theory]

@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
 using Adze.Engine.Calibration;
 using Adze.Engine.Validation;
 using Adze.Models;
@@ -48,17 +50,26 @@ public sealed class CalibrationTests(OddModel odd) : IClassFixture<OddModel>
     {
         CalibrationReport report = AttentionCalibrator.Run(odd.Model, new CalibrationText("t", [Tokens(odd.Model, 100)]));
         AttentionCalibration calibration = report.Calibration;
-        Assert.Equal(odd.Model.Config.NumLayers, calibration.BF16.Phi.Count);
+        Assert.Equal(odd.Model.Config.NumLayers, calibration.Phi.Count);
         for (int i = 0; i < report.Heads.Count; i++)
         {
             (HeadLogits head, HeadPhi phi) = (report.Heads[i], report.Phi[i]);
-            Assert.Equal((float)phi.BF16, calibration.BF16.Phi[head.Layer][head.Head]);
-            Assert.Equal((float)phi.F16, calibration.F16.Phi[head.Layer][head.Head]);
-            Assert.Equal(1, phi.BF16Within);
-            double below = head.Maxima.Least - (phi.BF16 - calibration.BF16.PhiBelow);
-            double above = phi.BF16 + calibration.BF16.PhiAbove - head.Maxima.Greatest;
+            Assert.Equal((float)phi.Phi, calibration.Phi[head.Layer][head.Head]);
+            Assert.Equal(1, phi.Within);
+            double below = head.Maxima.Least - (phi.Phi - AttentionCalibrator.Below);
+            double above = phi.Phi + AttentionCalibrator.Above - head.Maxima.Greatest;
             Assert.InRange(below - above, -0.51, 0.51);
         }
+    }
+
+    [Fact]
+    public void The_bounds_are_those_of_the_kernels()
+    {
+        string kernel = File.ReadAllText(Repository.Path("kernels/attention/attention.cuh"));
+        Assert.Equal((AttentionCalibrator.Below, AttentionCalibrator.Above), (Constant("kMostBelowPhi"), Constant("kMostAbovePhi")));
+
+        float Constant(string name) =>
+            float.Parse(Regex.Match(kernel, $@"{name} = ([\d.]+)f").Groups[1].ValueSpan, CultureInfo.InvariantCulture);
     }
 
     [Fact]
@@ -158,8 +169,7 @@ public sealed class CalibrationTests(OddModel odd) : IClassFixture<OddModel>
         CalibrationReport report = AttentionCalibrator.Run(model, CalibrationText.Load(model, null));
         AttentionCalibration expected = AttentionCalibration.Load(Repository.Orders, model.Config)!;
         AttentionCalibration found = report.Calibration;
-        Assert.Equal((expected.BF16.PhiBelow, expected.BF16.PhiAbove), (found.BF16.PhiBelow, found.BF16.PhiAbove));
-        foreach ((float a, float b) in expected.BF16.Phi.SelectMany(phi => phi).Zip(found.BF16.Phi.SelectMany(phi => phi)))
+        foreach ((float a, float b) in expected.Phi.SelectMany(phi => phi).Zip(found.Phi.SelectMany(phi => phi)))
             Assert.Equal(a, b, 0.26f); // a bin, on a machine whose sums end otherwise
     }
 
