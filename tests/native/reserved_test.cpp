@@ -2,6 +2,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <span>
 #include <thread>
@@ -322,6 +323,15 @@ protected:
             ADZE_ASSERT_OK(adze_buffer_write(buffer, to, from + page * from_stride, bytes, stream));
         }
     }
+    /// Whether one of the last launches was sm_90a's prefill.
+    bool has_prefilled() const {
+        adze_sim_launch launch{};
+        launch.struct_size = sizeof launch;
+        for (int32_t back = 0; back < 4 && adze_sim_counters(context, back, &launch) == ADZE_OK; ++back) {
+            if (std::strncmp(launch.kernel, "sm90_prefill", 12) == 0) return true;
+        }
+        return false;
+    }
     void expect(adze_buffer* buffer, const std::byte* expected, uint64_t stride, const std::vector<int32_t>& place) {
         for (size_t page = 0; page < place.size(); ++page) {
             std::vector<std::byte> got(stride);
@@ -363,6 +373,9 @@ TEST_P(SparseCache, PagesBeyondTwoToThe31Elements) {
             }
         }
         append_and_attend(call, page_ids(call, place), views[0], views[1]);
+        if (GetParam().backend == ADZE_BACKEND_SIM && GetParam().device == 1) {
+            EXPECT_EQ(has_prefilled(), io == ADZE_DTYPE_BF16);
+        }
         for (size_t i = 0; i < 2; ++i)
             expect(buffers[i], caches[i]->elements.data(), uint64_t(views[i].page_stride) * size, place);
     }
@@ -377,8 +390,8 @@ TEST_P(SparseCache, ScalesBeyondTwoToThe31Elements) {
                              .scales = kit::Scales::kAll},
                             random, kit::normal(random));
     const std::vector<int32_t> place = places(call);
-    constexpr int64_t kScaleStride = 64;
-    static_assert(kScaleStride * (kPages / 2) >= int64_t{1} << 31);
+    constexpr int64_t kScaleStride = 128;
+    static_assert(kScaleStride * (kPages / 2) >= int64_t{1} << 32);  // too many for unsigned numbers, too
     adze_attention_desc desc = call.desc();
     const kit::Cache* caches[] = {&call.k, &call.v};
     adze_kv_cache* views[] = {&desc.k, &desc.v};
