@@ -35,6 +35,7 @@ list(TRANSFORM isa_definitions TOUPPER)
 add_library(adze_objects OBJECT
     ${shared_host_sources}
     attention/attention_api.cpp
+    attention/kv_cache.cpp
     glue/glue_api.cpp
     glue/rope_host.cpp
     linear/linear_api.cpp

@@ -115,19 +115,7 @@ void launch_attention(LaunchStream& stream, const AttentionParams& p) {
     launch_merges(stream, *p.plan, params);
 }
 
-// Positions in the kernels have 32 bits, and tiles may end beyond the last.
-void require_lengths(const AttentionSchedule& schedule) {
-    constexpr int64_t kLongest = INT32_MAX - kKeyUnit;
-    for (const int64_t kv_len : schedule.kv_len) {
-        if (kv_len > kLongest) {
-            fail(ADZE_ERROR_NOT_SUPPORTED, "a sequence has %lld keys; the GPU kernels support %lld",
-                 static_cast<long long>(kv_len), static_cast<long long>(kLongest));
-        }
-    }
-}
-
 void attention(LaunchStream& stream, const AttentionParams& p) {
-    require_lengths(p.plan->schedule);
     switch (p.k.dtype) {
         case ADZE_DTYPE_F16:
             return launch_attention<f16>(stream, p);

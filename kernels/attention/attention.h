@@ -38,10 +38,15 @@ struct AttentionSplit {
     // a sequence's pieces depend on the sequence alone; kWhole: not at all, and the one other choice for the highest tiles,
     // of which a sequence may have many.
     int64_t fixed_keys[kRowTiles];
+    // Of fixed splits, for a backend that takes pieces as they come: of each height a batch has so many at most, which bounds
+    // the workspace; tiles that find no room for theirs are whole. 0: no bound, since a row's bits tell whether it was split.
+    int64_t most_pieces;
     static constexpr int64_t kWhole = INT64_MAX;
 };
 // Keys that pieces are made of: a multiple of every kernel's tile.
 constexpr int64_t kKeyUnit = 128;
+// Of a sequence that GPU kernels take: their positions have 32 bits, and tiles may end beyond the last.
+constexpr int64_t kMostDeviceKeys = INT32_MAX - kKeyUnit;
 // What a piece costs besides its keys, in units of keys: queries, results, the first keys' way. An estimate.
 constexpr int64_t kPieceCost = 2;
 // A share begins and ends up to this part of it early or late, if that saves a split. So no block has more than

@@ -1,13 +1,11 @@
-#include <algorithm>
-#include <array>
 #include <cinttypes>
 #include <cmath>
 #include <memory>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "adze/attention.h"
+#include "attention/kv_cache.h"
 #include "runtime/objects.h"
 
 namespace adze {
@@ -77,7 +75,10 @@ void require_masks(const AttentionShape& shape, const adze_attention_batch& b) {
     require(b.mask_indptr[0] == 0, "mask_indptr[0] is %" PRId64 "; it must be 0", b.mask_indptr[0]);
     for (int32_t s = 0; s < b.num_sequences; ++s) {
         const int64_t begin = b.mask_indptr[s], end = b.mask_indptr[s + 1];
-        const int64_t needed = (kv_len_of(shape, b, s) + 31) / 32 * (b.qo_indptr[s + 1] - b.qo_indptr[s]);
+        int64_t needed = 0;
+        const bool overflows = __builtin_mul_overflow((kv_len_of(shape, b, s) + 31) / 32,
+                                                      int64_t{b.qo_indptr[s + 1]} - b.qo_indptr[s], &needed);
+        if (overflows) needed = INT64_MAX;  // more than any mask has
         require(end == begin || (end > begin && end - begin == needed),
                 "mask_indptr[%d] is %" PRId64 "; allowed is %" PRId64 ", for no mask, or %" PRId64
                 " words more for this sequence",
@@ -106,107 +107,27 @@ void require_batch(const AttentionShape& shape, const adze_attention_batch& b) {
     if (b.mask_indptr != nullptr) require_masks(shape, b);
 }
 
-// Bytes from the first to the last element of a cache, with the padding of I4.
-uint64_t cache_bytes(const adze_kv_cache& cache, const AttentionShape& shape, int32_t head_dim, const char* name) {
-    if (cache.num_pages == 0) return 0;
-    int64_t span = cache.dtype == ADZE_DTYPE_I4 ? padded_int4(head_dim) : head_dim;
-    bool overflows = false;
-    for (const auto& [count, stride] : {std::pair{cache.num_pages, cache.page_stride},
-                                        {int64_t{shape.page_size}, cache.token_stride},
-                                        {int64_t{shape.num_kv_heads}, cache.head_stride}}) {
-        int64_t reach = 0;
-        overflows |= count > 1 && __builtin_mul_overflow(count - 1, stride, &reach);
-        overflows |= __builtin_add_overflow(span, reach, &span);
+void require_device_lengths(const AttentionShape& shape, const adze_attention_batch& b) {
+    for (int32_t s = 0; s < b.num_sequences; ++s) {
+        if (const int64_t kv_len = kv_len_of(shape, b, s); kv_len > kMostDeviceKeys) {
+            fail(ADZE_ERROR_NOT_SUPPORTED, "sequence %d has %" PRId64 " keys; the GPU kernels support %" PRId64, s,
+                 kv_len, kMostDeviceKeys);
+        }
     }
-    overflows |= __builtin_mul_overflow(span, dtype_bits(cache.dtype), &span);
-    require(!overflows, "%s has %" PRId64 " pages at page_stride %" PRId64 "; that exceeds the address space", name,
-            cache.num_pages, cache.page_stride);
-    return static_cast<uint64_t>(span) / 8;
-}
-
-// I4 begins each vector at 16 bytes: strides that are at least the head dim then clear the padding, too.
-void require_quantised(const adze_kv_cache& cache, const char* name) {
-    require(cache.scales != nullptr, "%s.scales is NULL; a cache of %s needs scales", name, dtype_name(cache.dtype));
-    if (cache.dtype != ADZE_DTYPE_I4) return;
-    for (const auto& [stride, of] :
-         {std::pair{cache.page_stride, "page"}, {cache.token_stride, "token"}, {cache.head_stride, "head"}}) {
-        require(stride % kInt4Padding == 0, "%s.%s_stride is %" PRId64 "; of I4 it must be a multiple of %d", name, of,
-                stride, kInt4Padding);
-    }
-}
-
-void require_cache(const adze_kv_cache& cache, uint32_t dtypes, const AttentionShape& shape, int32_t head_dim,
-                   const char* name) {
-    // Reported like a tensor of its first page; a cache without pages has nothing to point to.
-    require_dtype(cache.dtype, dtypes, name);
-    require(cache.reserved == 0, "%s.reserved is %d; it must be zero", name, cache.reserved);
-    require(cache.num_pages >= 0, "%s.num_pages is %" PRId64 "; it must not be negative", name, cache.num_pages);
-    require(cache.page_stride >= 0 && cache.token_stride >= 0 && cache.head_stride >= 0,
-            "%s has a negative stride: page %" PRId64 ", token %" PRId64 ", head %" PRId64, name, cache.page_stride,
-            cache.token_stride, cache.head_stride);
-    require(cache.scale_page_stride >= 0 && cache.scale_token_stride >= 0 && cache.scale_head_stride >= 0,
-            "%s has a negative scale stride: page %" PRId64 ", token %" PRId64 ", head %" PRId64, name,
-            cache.scale_page_stride, cache.scale_token_stride, cache.scale_head_stride);
-    for (const auto& [count, stride, of] : {std::tuple{int64_t{shape.page_size}, cache.token_stride, "token"},
-                                            {int64_t{shape.num_kv_heads}, cache.head_stride, "head"},
-                                            {cache.num_pages, cache.page_stride, "page"}}) {
-        require(count <= 1 || stride >= head_dim, "%s.%s_stride is %" PRId64 "; it must be at least the head dim, %d",
-                name, of, stride, head_dim);
-    }
-    require(reinterpret_cast<uintptr_t>(cache.scales) % sizeof(float) == 0,
-            "%s.scales is %p; it must be aligned to 4 bytes", name, static_cast<const void*>(cache.scales));
-    cache_bytes(cache, shape, head_dim, name);
-    if (cache.num_pages == 0) return;
-    if (is_quantised(cache)) require_quantised(cache, name);
-    require(cache.data != nullptr, "%s.data is NULL", name);
-    const int64_t alignment = cache.dtype == ADZE_DTYPE_I4 ? kInt4Padding / 2 : dtype_bytes(cache.dtype);
-    require(reinterpret_cast<uintptr_t>(cache.data) % static_cast<uintptr_t>(alignment) == 0,
-            "%s.data is %p; it must be aligned to %" PRId64 " bytes", name, cache.data, alignment);
-}
-
-// No two vectors of `extent` elements that are written may share memory: each stride clears what the smaller ones span.
-void require_distinct(const AttentionShape& shape, int64_t pages, const std::array<int64_t, 3>& strides, int64_t extent,
-                      const char* name, const char* of) {
-    std::array<std::pair<int64_t, int64_t>, 3> steps{
-        {{strides[0], pages}, {strides[1], shape.page_size}, {strides[2], shape.num_kv_heads}}};
-    std::sort(steps.begin(), steps.end());
-    for (const auto& [stride, count] : steps) {
-        if (count <= 1) continue;
-        require(stride >= extent, "%s has a stride of %" PRId64 " where %" PRId64 " %s lie; strides may not overlap",
-                name, stride, extent, of);
-        extent += (count - 1) * stride;
-    }
-}
-
-// Of a cache that is appended to.
-void require_writable(const adze_kv_cache& cache, const AttentionShape& shape, int32_t head_dim, const char* name) {
-    require_distinct(shape, cache.num_pages, {cache.page_stride, cache.token_stride, cache.head_stride}, head_dim, name,
-                     "elements");
-    if (!has_dynamic_scales(cache)) return;
-    require_distinct(shape, cache.num_pages,
-                     {cache.scale_page_stride, cache.scale_token_stride, cache.scale_head_stride}, 1, name, "scales");
-}
-
-void require_caches(const adze_kv_cache& k, const char* k_name, const adze_kv_cache& v, const char* v_name,
-                    uint32_t dtypes, const AttentionShape& shape) {
-    require_cache(k, dtypes, shape, shape.head_dim_qk, k_name);
-    require_cache(v, dtypes, shape, shape.head_dim_v, v_name);
-    require(v.dtype == k.dtype, "%s.dtype is %s; it must be %s's, %s", v_name, dtype_name(v.dtype), k_name,
-            dtype_name(k.dtype));
-    require(v.num_pages == k.num_pages, "%s.num_pages is %" PRId64 "; it must be %s's, %" PRId64, v_name, v.num_pages,
-            k_name, k.num_pages);
 }
 
 // What attention writes may meet nothing else.
 void require_outputs(const adze_attention_desc& d, const AttentionShape& shape, uint64_t workspace_bytes) {
+    const Memory workspace{"the ", "workspace", d.workspace, workspace_bytes};
     const std::pair<const adze_tensor*, const char*> inputs[] = {{&d.q, "q"},         {&d.kv_indices, "kv_indices"},
                                                                  {&d.mask, "mask"},   {&d.alibi_slopes, "alibi_slopes"},
                                                                  {&d.sinks, "sinks"}, {&d.phi, "phi"}};
-    for (const auto& [input, name] : inputs) require_outside(*input, name, d.workspace, workspace_bytes, "workspace");
+    const auto caches = cache_memory(d.k, "k", d.v, "v", shape);
+    for (const auto& [input, name] : inputs) require_apart(memory_of(*input, name), workspace);
+    for (const Memory& cache : caches) require_apart(cache, workspace);
     for (const auto& [output, name] : {std::pair{&d.o, "o"}, {&d.lse, "lse"}}) {
-        require_outside(*output, name, d.workspace, workspace_bytes, "workspace");
-        require_outside(*output, name, d.k.data, cache_bytes(d.k, shape, shape.head_dim_qk, "k"), "keys");
-        require_outside(*output, name, d.v.data, cache_bytes(d.v, shape, shape.head_dim_v, "v"), "values");
+        require_apart(memory_of(*output, name), workspace);
+        for (const Memory& cache : caches) require_apart(memory_of(*output, name), cache);
         for (const auto& [input, input_name] : inputs) require_disjoint(*output, name, *input, input_name, false);
     }
     require_disjoint(d.lse, "lse", d.o, "o", false);
@@ -246,6 +167,15 @@ void require_mask(const Extent& extent, const adze_tensor& mask) {
 
 void require_bound(float bound, const char* name) {
     require(bound >= 0, "%s is %g; it must not be negative", name, static_cast<double>(bound));
+}
+
+// What append writes meets nothing else. Between the caches' vectors other things may lie, but no tensor of the call's.
+void require_appendable(const adze_kv_append_desc& d, const AttentionShape& shape) {
+    require_writable(d.k_cache, "k_cache", d.v_cache, "v_cache", shape);
+    const auto caches = cache_memory(d.k_cache, "k_cache", d.v_cache, "v_cache", shape);
+    for (const auto& [input, name] : {std::pair{&d.k, "k"}, {&d.v, "v"}, {&d.kv_indices, "kv_indices"}}) {
+        for (const Memory& cache : caches) require_apart(memory_of(*input, name), cache);
+    }
 }
 
 // What the softmax takes of the heads.
@@ -371,6 +301,7 @@ adze_status adze_attention_plan_update(adze_attention_plan* plan, const adze_att
         require_not_capturing(*stream);
         const adze_attention_batch b = read_desc(batch, "batch");
         require_batch(plan->plan.shape, b);
+        if (plan->owned != nullptr) require_device_lengths(plan->plan.shape, b);
         build_schedule(plan->plan, b);
         if (plan->owned != nullptr) replace_device_plan(*plan, stream->device);
     });
@@ -387,7 +318,7 @@ adze_status adze_attention_workspace_size(const adze_attention_plan* plan, uint6
 adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* desc) {
     return guarded(__func__, [&] {
         require_pointer(stream, "stream");
-        const adze_attention_desc d = read_desc(desc);
+        adze_attention_desc d = read_desc(desc);
         const AttentionPlan& plan = require_plan(d.plan, *stream);
         const AttentionShape& shape = plan.shape;
         const Extent extent = extent_of(plan, *stream);
@@ -402,6 +333,8 @@ adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* d
         require_workspace(d.workspace, d.workspace_bytes, needed);
         require_outputs(d, shape, needed);
         if (stream->context->check_indices) require_page_ids(*stream, plan, d.kv_indices, d.k.num_pages);
+        // A unified piece is done again for all its rows where one leaves the bounds: what is beside a row would matter.
+        if (stream->context->deterministic) d.softmax = ADZE_SOFTMAX_STABLE, d.phi = {};
         stream->backend().attention(
             stream->device, {&plan, d.q, d.o, d.lse, d.kv_indices, d.k, d.v, static_cast<float*>(d.workspace), d.mask,
                              d.alibi_slopes, d.sinks, d.softmax, d.phi, d.phi_below, d.phi_above});
@@ -430,9 +363,8 @@ adze_status adze_kv_append_run(adze_stream* stream, const adze_kv_append_desc* d
         require(d.v.dtype == d.k.dtype, "v.dtype is %s; it must be k's, %s", dtype_name(d.v.dtype),
                 dtype_name(d.k.dtype));
         require_caches(d.k_cache, "k_cache", d.v_cache, "v_cache", kFloatTypes | kQuantisedTypes, shape);
-        require_writable(d.k_cache, shape, shape.head_dim_qk, "k_cache");
-        require_writable(d.v_cache, shape, shape.head_dim_v, "v_cache");
         require_pages(extent, d.kv_indices);
+        require_appendable(d, shape);
         if (stream->context->check_indices) require_page_ids(*stream, plan, d.kv_indices, d.k_cache.num_pages);
         stream->backend().kv_append(stream->device, {&plan, d.k, d.v, d.kv_indices, d.k_cache, d.v_cache});
     });

@@ -4,7 +4,9 @@
 // rows. Per row: scores by dot products, online softmax (arXiv 1805.02867; FlashAttention-2, arXiv 2307.08691,
 // algorithm 1), value sums in the scratch. What a row sees of a tile is a word of bits, from causality, window, sinks and
 // masks alike; tiles that no row sees are never read. The softmax is stable whatever the call asks for.
-// Split sequences (decode) write partial rows, which a second pass merges (Flash-Decoding).
+// A row's keys are summed in splits of kCpuSplitKeys positions, which are merged in order: by the task, or by a second
+// pass over the partial rows of several tasks (decode; Flash-Decoding). Either way a row's bits follow from its query and
+// the keys that it sees, not from the rows beside it, nor from who summed what.
 // Floor: decode reads each K and V once at memory bandwidth; prefill does 4 d operations per visible pair at FMA peak.
 // Tried without a gain, on a loaded machine: prefetching the next tile, all heads of a tile in one task
 // (docs/performance.md).
@@ -28,21 +30,44 @@ int64_t most(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
-// Scratch of a worker, in floats: per row the scaled query, the value sums, the scores of a tile; then a tile of keys
-// and values.
+// The softmax of a row over some keys: their largest logit, the sum of exponentials, that of weighted values.
+struct RowSums {
+    float *maximum, *total, *values;
+
+    void clear(int32_t d) const {
+        *maximum = -kInfinity, *total = 0.0f;
+        memset(values, 0, static_cast<size_t>(d) * sizeof(float));
+    }
+};
+// That of each row of a batch.
+struct BatchSums {
+    float* base;
+    int32_t d;
+
+    static constexpr int64_t floats(int64_t d) { return kBatchRows * (d + 2); }
+    RowSums row(int64_t r) const { return {base + r, base + kBatchRows + r, base + 2 * kBatchRows + r * d}; }
+    void clear(int64_t rows) const {
+        for (int64_t r = 0; r < rows; ++r) row(r).clear(d);
+    }
+};
+
+// Scratch of a worker, in floats: per row the query, the sums of a split and of those before it, the scores of a tile;
+// then a tile of keys and values.
 struct Scratch {
-    float *q, *sum, *score, *maximum, *total, *keys, *values;
+    float* q;
+    BatchSums split, all;
+    float *score, *keys, *values;
     Scratch(float* base, const AttentionShape& s) {
         q = base;
-        sum = q + kBatchRows * s.head_dim_qk;
-        score = sum + kBatchRows * s.head_dim_v;
-        maximum = score + kBatchRows * kTileKeys;
-        total = maximum + kBatchRows;
-        keys = total + kBatchRows;
+        split = {q + kBatchRows * s.head_dim_qk, s.head_dim_v};
+        all = {split.base + BatchSums::floats(s.head_dim_v), s.head_dim_v};
+        score = all.base + BatchSums::floats(s.head_dim_v);
+        keys = score + kBatchRows * kTileKeys;
         values = keys + kTileKeys * s.head_dim_qk;
     }
 };
-static_assert(CpuPool::kScratchFloats >= (kBatchRows + kTileKeys) * 2 * 1024 + kBatchRows * (kTileKeys + 2));
+static_assert(CpuPool::kScratchFloats >=
+              (kBatchRows + 2 * kTileKeys) * 1024 + 2 * BatchSums::floats(1024) + kBatchRows * kTileKeys);
 
 // The numbers of Q from element `at` on, without their scale.
 template <class Q>
@@ -140,40 +165,70 @@ void accumulate(const float* weight, const float* const* values, int64_t begin, 
     }
 }
 
+// No finite score yet: exp(-inf - -inf) would be NaN, exp(-inf - 0) is the 0 that is meant.
+float shift_of(float maximum) {
+    return maximum == -kInfinity ? 0.0f : maximum;
+}
+
 // Takes the scores of keys [begin, end) of a tile into a row's softmax: they become weights, the row's sums are
 // rescaled.
-void absorb(float* score, int64_t begin, int64_t end, float& maximum, float& total, float* sum, int32_t d) {
+void absorb(float* score, int64_t begin, int64_t end, const RowSums& row, int32_t d) {
     for (int64_t key = 0; key < begin; ++key) score[key] = -kInfinity;
     for (int64_t key = end; key < kTileKeys; ++key) score[key] = -kInfinity;
     F32 largest = broadcast(-kInfinity);
     for (int64_t key = 0; key < kTileKeys; key += kLanes) largest = max(load(score + key), largest);
-    const float previous = maximum, tile_maximum = reduce_max(largest);
-    if (tile_maximum > maximum) maximum = tile_maximum;
-    // No finite score yet: exp(-inf - -inf) would be NaN, exp(-inf - 0) is the 0 that is meant.
-    const float shift = maximum == -kInfinity ? 0.0f : maximum;
+    const float previous = *row.maximum, tile_maximum = reduce_max(largest);
+    if (tile_maximum > previous) *row.maximum = tile_maximum;
+    const float shift = shift_of(*row.maximum);
     F32 sum_of_weights = zero();
     for (int64_t key = 0; key < kTileKeys; key += kLanes) {
         const F32 weight = exp(load(score + key) - broadcast(shift));
         store(score + key, weight);
         sum_of_weights = sum_of_weights + weight;
     }
-    if (maximum != previous) {
+    if (*row.maximum != previous) {
         const float rescale = expf(previous - shift);
-        total *= rescale;
+        *row.total *= rescale;
         for (int32_t i = 0; i < d; i += kLanes)
-            store_n(sum + i, load_up_to(sum + i, d - i) * broadcast(rescale), d - i);
+            store_n(row.values + i, load_up_to(row.values + i, d - i) * broadcast(rescale), d - i);
     }
-    total += reduce_add(sum_of_weights);
+    *row.total += reduce_add(sum_of_weights);
 }
 
-// Divides a row's sums (in place) and stores them with their log-sum-exp.
-void write_result(const AttentionParams& p, int64_t row, int64_t q_head, float* sum, float maximum, float total) {
+// Takes the row's next keys into its sums. Where it saw none of them nothing changes but, perhaps, a zero's sign; a NaN
+// among the values of keys that weigh nothing is one still.
+void merge(const RowSums& row, const RowSums& next, int32_t d) {
+    const float previous = *row.maximum;
+    if (*next.maximum > previous) *row.maximum = *next.maximum;
+    const float shift = shift_of(*row.maximum);
+    const float kept = expf(previous - shift), weight = expf(*next.maximum - shift);
+    *row.total = *row.total * kept + *next.total * weight;
+    for (int32_t i = 0; i < d; i += kLanes) {
+        const F32 added = load_up_to(next.values + i, d - i) * broadcast(weight);
+        store_n(row.values + i, fma(load_up_to(row.values + i, d - i), broadcast(kept), added), d - i);
+    }
+}
+
+// Stores a row's result, and its log-sum-exp. A sink is a key without a value.
+void write_result(const AttentionParams& p, int64_t row, int64_t q_head, const RowSums& sums) {
     const int32_t d = p.plan->shape.head_dim_v;
+    const float sink = of_head(p.sinks, q_head, -kInfinity);
+    const float maximum = sink > *sums.maximum ? sink : *sums.maximum, shift = shift_of(maximum);
+    const float weight = expf(*sums.maximum - shift);
+    float total = *sums.total * weight + expf(sink - shift);
     if (total == 0.0f) total = 1.0f;  // no key seen: the sums are zero, the maximum is -inf
-    for (int32_t i = 0; i < d; ++i) sum[i] /= total;
-    write_row(p.o, row, q_head * d, sum, d);
+    // + 0: a zero's sign may tell how the keys were split.
+    for (int32_t i = 0; i < d; ++i) sums.values[i] = sums.values[i] * weight / total + 0.0f;
+    write_row(p.o, row, q_head * d, sums.values, d);
     if (p.lse.data == nullptr) return;
     static_cast<float*>(p.lse.data)[row * p.lse.row_stride + q_head] = maximum + logf(total);
+}
+
+// A row of the workspace.
+RowSums partial_row(const AttentionParams& p, int64_t head, int64_t row) {
+    const PartialRows partials = partial_rows(*p.plan);
+    float* statistics = p.workspace + partials.statistics(head, row);
+    return {statistics, statistics + 1, p.workspace + partials.sums(head, row)};
 }
 
 // Some rows of a piece of work: row r is row_ + r of the sequence (attention.h).
@@ -197,8 +252,14 @@ public:
 
     void run() {
         load_queries();
+        scratch_.all.clear(rows_);
         const int64_t end = visible_end(rows_ - 1);
-        for (int64_t tile = next(work_.kv_begin); tile < end; tile = next(tile + kTileKeys)) add_tile(tile);
+        for (int64_t tile = next(work_.kv_begin); tile < end;) {
+            const int64_t split_end = least((tile / kCpuSplitKeys + 1) * kCpuSplitKeys, end);
+            scratch_.split.clear(rows_);
+            for (; tile < split_end; tile = next(tile + kTileKeys)) add_tile(tile);
+            for (int64_t r = 0; r < rows_; ++r) merge(scratch_.all.row(r), scratch_.split.row(r), shape_.head_dim_v);
+        }
         for (int64_t r = 0; r < rows_; ++r) finish(r);
     }
 
@@ -225,11 +286,6 @@ private:
             float* q = scratch_.q + r * d;
             const float* source = read_row(p_.q, first_token_ + token(r), q_head(r) * d, d, q);
             if (source != q) memcpy(q, source, static_cast<size_t>(d) * sizeof(float));
-            memset(scratch_.sum + r * shape_.head_dim_v, 0, static_cast<size_t>(shape_.head_dim_v) * sizeof(float));
-            // A sink is a key without a value; where there are several pieces their merge adds it.
-            const float sink = work_.partial < 0 ? of_head(p_.sinks, q_head(r), -kInfinity) : -kInfinity;
-            scratch_.maximum[r] = sink;
-            scratch_.total[r] = sink == -kInfinity ? 0.0f : 1.0f;
         }
     }
 
@@ -279,10 +335,9 @@ private:
         for (int i = 0; i < kRows; ++i) {
             if (shape_.logits_soft_cap > 0) cap(score + i * kTileKeys);
             if (p_.alibi_slopes.data != nullptr) add_bias(score + i * kTileKeys, r + i, first, tile.place);
-            absorb(score + i * kTileKeys, begin, end, scratch_.maximum[r + i], scratch_.total[r + i],
-                   scratch_.sum + (r + i) * dv, dv);
+            absorb(score + i * kTileKeys, begin, end, scratch_.split.row(r + i), dv);
         }
-        accumulate<kRows>(score, tile.value, begin, end, dv, scratch_.sum + r * dv);
+        accumulate<kRows>(score, tile.value, begin, end, dv, scratch_.split.row(r).values);
     }
 
     // These two take a tile's scores whole: what no key made is replaced in absorb().
@@ -298,15 +353,11 @@ private:
     }
 
     void finish(int64_t r) {
-        float* sum = scratch_.sum + r * shape_.head_dim_v;
-        if (work_.partial < 0)
-            return write_result(p_, first_token_ + token(r), q_head(r), sum, scratch_.maximum[r], scratch_.total[r]);
-        const PartialRows partials = partial_rows(*p_.plan);
-        const int64_t row = work_.partial + row_ + r - work_.row_begin;
-        memcpy(p_.workspace + partials.sums(head_, row), sum, static_cast<size_t>(shape_.head_dim_v) * sizeof(float));
-        float* statistics = p_.workspace + partials.statistics(head_, row);
-        statistics[0] = scratch_.maximum[r];
-        statistics[1] = scratch_.total[r];
+        const RowSums sums = scratch_.all.row(r);
+        if (work_.partial < 0) return write_result(p_, first_token_ + token(r), q_head(r), sums);
+        const RowSums out = partial_row(p_, head_, work_.partial + row_ + r - work_.row_begin);
+        *out.maximum = *sums.maximum, *out.total = *sums.total;
+        memcpy(out.values, sums.values, static_cast<size_t>(shape_.head_dim_v) * sizeof(float));
     }
 
     const AttentionParams& p_;
@@ -320,30 +371,15 @@ private:
     const uint32_t* mask_ = nullptr;  // of query 0; each query has mask_words_
 };
 
-// Partials (sum_i, m_i, l_i) and the sink to one row: with m = max m_i, sum = sum_i exp(m_i - m) sum_i, l likewise.
-void merge(const AttentionParams& p, const AttentionMerge& m, int64_t head, int64_t row, float* sum) {
+// The pieces of a row, in order.
+void merge_pieces(const AttentionParams& p, const AttentionMerge& m, int64_t head, int64_t row, float* scratch) {
     const AttentionShape& shape = p.plan->shape;
-    const PartialRows partials = partial_rows(*p.plan);
     const int64_t first = m.partial + row - m.row_begin, step = m.row_end - m.row_begin;
-    const int64_t q_head = head * shape.group() + row % shape.group();
-    const float sink = of_head(p.sinks, q_head, -kInfinity);
-    float maximum = sink;
-    for (int32_t i = 0; i < m.count; ++i) {
-        const float of_part = p.workspace[partials.statistics(head, first + i * step)];
-        if (of_part > maximum) maximum = of_part;
-    }
-    float total = sink == -kInfinity ? 0.0f : expf(sink - maximum);
-    memset(sum, 0, static_cast<size_t>(shape.head_dim_v) * sizeof(float));
-    for (int32_t i = 0; i < m.count; ++i) {
-        const float* statistics = p.workspace + partials.statistics(head, first + i * step);
-        if (statistics[1] == 0.0f) continue;  // saw no key
-        const float weight = expf(statistics[0] - maximum);
-        total += weight * statistics[1];
-        const float* part = p.workspace + partials.sums(head, first + i * step);
-        for (int32_t e = 0; e < shape.head_dim_v; ++e) sum[e] += weight * part[e];
-    }
+    const RowSums sums = BatchSums{scratch, shape.head_dim_v}.row(0);
+    sums.clear(shape.head_dim_v);
+    for (int32_t i = 0; i < m.count; ++i) merge(sums, partial_row(p, head, first + i * step), shape.head_dim_v);
     const int64_t token = p.plan->schedule.qo_indptr[static_cast<size_t>(m.sequence)] + row / shape.group();
-    write_result(p, token, q_head, sum, maximum, total);
+    write_result(p, token, head * shape.group() + row % shape.group(), sums);
 }
 
 // Stores a vector as numbers of Q times the scale, which is set if it is dynamic. `at` is its first element.
@@ -395,7 +431,8 @@ void attention(CpuPool& pool, const AttentionParams& p) {
     });
     pool.for_each(static_cast<int64_t>(schedule.merges.size()) * heads, [&](int64_t task, int worker) {
         const AttentionMerge& m = schedule.merges[static_cast<size_t>(task / heads)];
-        for (int64_t row = m.row_begin; row < m.row_end; ++row) merge(p, m, task % heads, row, pool.scratch(worker));
+        for (int64_t row = m.row_begin; row < m.row_end; ++row)
+            merge_pieces(p, m, task % heads, row, pool.scratch(worker));
     });
 }
 

@@ -59,7 +59,8 @@ public:
           schedule_(schedule),
           height_(height),
           blocks_(block_count(plan, height)),
-          fixed_units_(plan.split.fixed_keys[height] / kKeyUnit) {}
+          fixed_units_(plan.split.fixed_keys[height] / kKeyUnit),
+          pieces_left_(plan.split.most_pieces == 0 ? INT64_MAX : plan.split.most_pieces) {}
 
     void run() {
         block_ends_ = &schedule_.block_work[height_];
@@ -77,16 +78,22 @@ private:
     // Even splits make most tiles one piece; who goes on with another's pays for that himself.
     int64_t cost(const Tile& tile) const {
         int64_t pieces = fixed_units_ > 0 ? 0 : 1;
-        if (fixed_units_ > 0) for_each_fixed_piece(tile, [&](int64_t, int64_t) { ++pieces; });
+        if (fixed_units_ > 0) pieces = count_fixed(tile);
         return kPieceCost * pieces + tile.units;
+    }
+
+    int64_t count_fixed(const Tile& tile) const {
+        int64_t pieces = 0;
+        for_each_fixed_piece(tile, fixed_units_, [&](int64_t, int64_t) { ++pieces; });
+        return pieces;
     }
 
     // Up to every multiple of the fixed length in the sequence.
     template <class Visit>
-    void for_each_fixed_piece(const Tile& tile, const Visit& visit) const {
+    static void for_each_fixed_piece(const Tile& tile, int64_t fixed_units, const Visit& visit) {
         int64_t begin = 0;
         do {
-            const int64_t border = tile.units == 0 ? 0 : (tile.unit(begin) / fixed_units_ + 1) * fixed_units_;
+            const int64_t border = tile.units == 0 ? 0 : (tile.unit(begin) / fixed_units + 1) * fixed_units;
             const int64_t end = tile.units_below(border);
             visit(begin, end);
             begin = end;
@@ -130,9 +137,17 @@ private:
         finish_tile(tile, first);
     }
 
+    // Where the plan has no room for a tile's pieces it is whole.
+    int64_t take_fixed_units(const Tile& tile) {
+        const int64_t pieces = count_fixed(tile);
+        if (pieces > pieces_left_) return AttentionSplit::kWhole / kKeyUnit;
+        if (pieces > 1) pieces_left_ -= pieces;
+        return fixed_units_;
+    }
+
     void deal_fixed(const Tile& tile) {
         const size_t first = schedule_.work.size();
-        for_each_fixed_piece(tile, [&](int64_t begin, int64_t end) {
+        for_each_fixed_piece(tile, take_fixed_units(tile), [&](int64_t begin, int64_t end) {
             const int64_t piece = kPieceCost + end - begin;
             while (!is_last_block() && position_ + piece / 2 >= share_end()) next_block();
             add_piece(tile, begin, end);
@@ -163,6 +178,7 @@ private:
     AttentionSchedule& schedule_;
     const int height_;
     const int64_t blocks_, fixed_units_;
+    int64_t pieces_left_;  // of split tiles
     std::vector<int32_t>* block_ends_ = nullptr;
     int64_t share_ = 0;
     int64_t position_ = 0;  // cost of what was dealt
@@ -197,7 +213,8 @@ Splits max_splits(const AttentionPlan& plan, int height) {
     }
     // One tile a sequence: n keys make at most n / fixed + 1 pieces.
     const int64_t split = std::min(tiles, max_keys(plan.shape) / (fixed + 1));
-    return {split == 0 ? 0 : max_keys(plan.shape) / fixed + split, split};
+    const int64_t pieces = split == 0 ? 0 : max_keys(plan.shape) / fixed + split, most = plan.split.most_pieces;
+    return most == 0 ? Splits{pieces, split} : Splits{std::min(pieces, most), std::min(split, most / 2)};
 }
 
 // The image's sections in order, each aligned to 16 bytes: sizing, viewing and filling all take this walk.

@@ -25,8 +25,9 @@ bool fits_copy_engine(const adze_kv_cache& cache) {
 bool fits_sm90_prefill(const AttentionParams& p) {
     const AttentionShape& s = p.plan->shape;
     const bool formats = p.q.dtype == p.k.dtype && p.o.dtype == p.k.dtype;
-    const bool plain =
-        p.mask.data == nullptr && p.alibi_slopes.data == nullptr && p.sinks.data == nullptr && s.logits_soft_cap == 0;
+    // A deterministic context's other sequences do not decide by the masks that they bring or not.
+    const bool masks = p.plan->split.fixed_keys[kPrefillTile] == 0 ? p.mask.data != nullptr : s.max_mask_words > 0;
+    const bool plain = !masks && p.alibi_slopes.data == nullptr && p.sinks.data == nullptr && s.logits_soft_cap == 0;
     const bool scale = s.softmax_scale > 0 && s.softmax_scale * kLog2E <= 1;  // else maxima may leave f32's range
     const bool layout = s.page_size % 8 == 0 && s.max_kv_pages <= INT32_MAX / s.page_size && is_aligned(p.q.data) &&
                         p.q.row_stride % 8 == 0 && fits_copy_engine(p.k) && fits_copy_engine(p.v);

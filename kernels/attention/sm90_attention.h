@@ -13,7 +13,8 @@ inline namespace ADZE_TARGET {
 // Runs the pieces of the highest row tiles. False, and nothing is launched, where the device or the call is not one for it:
 // another kernel must serve them. Its conditions, apart from sm_90a:
 //   - q, the caches and o have one 16-bit format, the caches no scales; p, as one number of that format, would waste an f32 o
-//   - no mask, ALiBi, learned sinks or soft cap; softmax_scale is positive and at most 1 / log2(e)
+//   - no mask (in deterministic contexts, no room for one in the plan), ALiBi, learned sinks or soft cap; softmax_scale is
+//     positive and at most 1 / log2(e)
 //   - pages of a multiple of 8 tokens, which is what the copy engine can put together to swizzled tiles; the caches' data and
 //     strides, and q's, are multiples of 16 bytes; fewer than 2^31 tokens
 bool launch_sm90_prefill(LaunchStream& stream, const AttentionParams& p);

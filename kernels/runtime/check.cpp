@@ -115,26 +115,23 @@ void require_tensor(const adze_tensor& tensor, uint32_t dtypes, int64_t rows, in
             tensor.row_stride);
 }
 
-namespace {
-
-struct Bytes {
-    uintptr_t begin, end;
-    bool meets(const Bytes& other) const { return begin < other.end && other.begin < end; }
-};
-
-Bytes bytes_of(const adze_tensor& t) {
-    if (is_absent(t) || t.rows == 0 || t.columns == 0) return {0, 0};
-    const auto begin = reinterpret_cast<uintptr_t>(t.data);
+Memory memory_of(const adze_tensor& t, const char* name) {
+    if (is_absent(t) || t.rows == 0 || t.columns == 0) return {name, ".data", nullptr, 0};
     const int64_t elements = (t.rows - 1) * (t.rows > 1 ? t.row_stride : 0) + t.columns;
-    return {begin, begin + static_cast<uintptr_t>(elements * dtype_bytes(t.dtype))};
+    return {name, ".data", t.data, static_cast<uint64_t>(elements * dtype_bytes(t.dtype))};
 }
 
-}  // namespace
+void fail_overlap(const Memory& a, const Memory& b) {
+    fail(ADZE_ERROR_INVALID_ARGUMENT, "%s%s is %p and overlaps %s%s at %p", a.argument, a.field, a.data, b.argument,
+         b.field, b.data);
+}
+
+void require_apart(const Memory& a, const Memory& b) {
+    if (a.meets(b)) fail_overlap(a, b);
+}
 
 void require_outside(const adze_tensor& tensor, const char* name, const void* data, uint64_t bytes, const char* area) {
-    const auto begin = reinterpret_cast<uintptr_t>(data);
-    require(bytes == 0 || !bytes_of(tensor).meets({begin, begin + bytes}), "%s.data is %p and overlaps the %s at %p",
-            name, tensor.data, area, data);
+    require_apart(memory_of(tensor, name), {"the ", area, data, bytes});
 }
 
 void require_workspace(const void* workspace, uint64_t bytes, uint64_t needed) {
@@ -149,22 +146,22 @@ void require_disjoint(const adze_tensor& a, const char* a_name, const adze_tenso
                       bool same_allowed) {
     const bool same = a.data == b.data && a.dtype == b.dtype && (a.rows == 1 || a.row_stride == b.row_stride);
     if (same && same_allowed) return;
-    const Bytes a_bytes = bytes_of(a), b_bytes = bytes_of(b);
-    if (!a_bytes.meets(b_bytes)) return;
+    const Memory a_memory = memory_of(a, a_name), b_memory = memory_of(b, b_name);
+    if (!a_memory.meets(b_memory)) return;
     // Columns of one wide matrix (gate and up side by side, say) interleave without meeting.
     const int64_t bytes = dtype_bytes(a.dtype);
     if (bytes == dtype_bytes(b.dtype) && a.row_stride == b.row_stride && a.rows > 1 && b.rows > 1) {
+        const auto a_begin = reinterpret_cast<uintptr_t>(a.data), b_begin = reinterpret_cast<uintptr_t>(b.data);
         const auto stride = static_cast<uintptr_t>(a.row_stride * bytes);
-        const uintptr_t distance =
-            a_bytes.begin < b_bytes.begin ? b_bytes.begin - a_bytes.begin : a_bytes.begin - b_bytes.begin;
-        const int64_t first_columns = a_bytes.begin < b_bytes.begin ? a.columns : b.columns;
-        const int64_t second_columns = a_bytes.begin < b_bytes.begin ? b.columns : a.columns;
+        const uintptr_t distance = a_begin < b_begin ? b_begin - a_begin : a_begin - b_begin;
+        const int64_t first_columns = a_begin < b_begin ? a.columns : b.columns;
+        const int64_t second_columns = a_begin < b_begin ? b.columns : a.columns;
         if (distance % stride >= static_cast<uintptr_t>(first_columns * bytes) &&
             distance % stride + static_cast<uintptr_t>(second_columns * bytes) <= stride) {
             return;
         }
     }
-    fail(ADZE_ERROR_INVALID_ARGUMENT, "%s.data is %p and overlaps %s at %p", a_name, a.data, b_name, b.data);
+    fail_overlap(a_memory, b_memory);
 }
 
 uint32_t require_struct_size(const void* desc, uint32_t known_size, uint32_t alignment, const char* name) {

@@ -87,6 +87,20 @@ inline bool is_absent(const adze_tensor& tensor) {
     return tensor.data == nullptr && tensor.dtype == ADZE_DTYPE_NONE;
 }
 void require_workspace(const void* workspace, uint64_t bytes, uint64_t needed);
+// Memory that an argument names, as its name and a field of it: {"k", ".data", ...}.
+struct Memory {
+    const char *argument, *field;
+    const void* data;
+    uint64_t bytes;
+
+    bool meets(const Memory& other) const {
+        const auto begin = reinterpret_cast<uintptr_t>(data), other_begin = reinterpret_cast<uintptr_t>(other.data);
+        return bytes > 0 && other.bytes > 0 && begin < other_begin + other.bytes && other_begin < begin + bytes;
+    }
+};
+Memory memory_of(const adze_tensor& tensor, const char* name);
+[[noreturn]] void fail_overlap(const Memory& a, const Memory& b);
+void require_apart(const Memory& a, const Memory& b);
 // A tensor may not meet `bytes` of memory at `data`, which the message calls `area`.
 void require_outside(const adze_tensor& tensor, const char* name, const void* data, uint64_t bytes, const char* area);
 // The byte ranges that two tensors span may not meet, unless they are the same tensor and `same_allowed`.

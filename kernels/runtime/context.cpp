@@ -69,6 +69,7 @@ adze_status adze_context_create(const adze_context_desc* desc, adze_context** co
         auto made = std::make_unique<adze_context>();
         made->backend = &table;
         made->device = table.context_create(full);
+        made->deterministic = (full.flags & ADZE_CONTEXT_DETERMINISTIC) != 0;
         made->check_indices = (full.flags & ADZE_CONTEXT_CHECK_INDICES) != 0 && !table.checks_indices;
         *context = made.release();
     });

@@ -220,10 +220,10 @@ uint64_t linear_workspace(const DeviceContext*, const WeightView& weight, int64_
     return linear_workspace_bytes(rows, weight.k);
 }
 
-// Results never depend on the batch.
+// Decode's tasks; with this many of them there are enough for all cores.
 AttentionSplit attention_split(const DeviceContext*, const AttentionShape&) {
-    constexpr int64_t kSplitKeys = 2048;
-    return {{0, 0, 0}, {kSplitKeys, kSplitKeys, AttentionSplit::kWhole}};
+    constexpr int64_t kMostPieces = 1024;
+    return {{0, 0, 0}, {kCpuSplitKeys, kCpuSplitKeys, AttentionSplit::kWhole}, kMostPieces};
 }
 
 uint64_t sampling_workspace(const DeviceContext*, int64_t rows, int64_t vocabulary) {

@@ -9,6 +9,9 @@
 
 namespace adze {
 
+// Positions whose keys attention sums in one go, from a multiple of it on.
+constexpr int64_t kCpuSplitKeys = 2048;
+
 struct CpuKernels {
     void (*linear)(CpuPool& pool, const LinearParams& params);
     void (*attention)(CpuPool& pool, const AttentionParams& params);

@@ -13,6 +13,7 @@
 struct adze_context {
     const adze::BackendTable* backend;
     adze::DeviceContext* device;
+    bool deterministic = false;
     bool check_indices = false;        // those in device memory, which the backend does not check
     std::atomic<int64_t> children{0};  // objects that must go before it
 };

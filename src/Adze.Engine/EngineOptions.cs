@@ -33,7 +33,10 @@ public sealed record EngineOptions
     public Softmax Softmax { get; init; } = Softmax.Tuned;
 
     /// <summary>
-    /// Whether a prompt's output is bitwise the same alone and among others. Always so on the cpu.
+    /// Whether a prompt's output is bitwise the same alone and among others. Always so on the cpu. Elsewhere attention's
+    /// bits follow from the chunks in which a prompt is computed, so these do not take the room that others leave, what was
+    /// generated before a preemption comes back token by token, and the softmax is the stable one. Another
+    /// <see cref="MaxBatchTokens"/> or <see cref="MaxSequences"/> may round otherwise.
     /// </summary>
     public bool Deterministic { get; init; } = true;
 

@@ -189,7 +189,8 @@ public sealed class LanguageModel : IDisposable
     private GenerationStatistics Run(ReadOnlySpan<Sequence> sequences, long start, TokenCallback onToken,
         CancellationToken cancellationToken)
     {
-        Scheduler scheduler = new(_pages, _options.MaxSequences, _options.MaxBatchTokens, sequences);
+        bool ownChunks = _options.Deterministic && Device.Backend != Backend.Cpu;
+        Scheduler scheduler = new(_pages, _options.MaxSequences, _options.MaxBatchTokens, sequences, ownChunks);
         Generator generator = new(scheduler, _batch, Runner, _options.MaxSequences, start, onToken);
         try
         {

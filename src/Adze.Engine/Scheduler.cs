@@ -11,6 +11,7 @@ internal sealed class Scheduler
     private readonly PageAllocator _pages;
     private readonly int _maxSequences;
     private readonly int _maxTokens;
+    private readonly int _ownChunk;
     private readonly List<Sequence> _running; // oldest first
     private readonly Stack<Sequence> _waiting; // next on top
 
@@ -18,8 +19,14 @@ internal sealed class Scheduler
     /// <param name="maxSequences">Sequences that run at once.</param>
     /// <param name="maxTokens">Rows of a step, at least <paramref name="maxSequences"/>.</param>
     /// <param name="sequences">All requests, in the order in which they are admitted.</param>
-    public Scheduler(PageAllocator pages, int maxSequences, int maxTokens, ReadOnlySpan<Sequence> sequences)
+    /// <param name="ownChunks">
+    /// Whether a sequence is always computed in the same chunks, of a size that finds room whatever else runs: a GPU's
+    /// attention rounds by them.
+    /// </param>
+    public Scheduler(PageAllocator pages, int maxSequences, int maxTokens, ReadOnlySpan<Sequence> sequences,
+        bool ownChunks)
     {
+        _ownChunk = ownChunks ? maxTokens - maxSequences + 1 : 0;
         _pages = pages;
         _maxSequences = maxSequences;
         _maxTokens = maxTokens;
@@ -98,12 +105,21 @@ internal sealed class Scheduler
         }
         foreach (Sequence sequence in _running)
         {
-            int count = Math.Min(sequence.Pending, _maxTokens - batch.NumTokens);
-            if (sequence.Pending > 1 && count > 0)
+            int room = _maxTokens - batch.NumTokens;
+            int count = ChunkOf(sequence, room);
+            if (sequence.Pending > 1 && count > 0 && count <= room)
                 batch.Add(sequence, count);
         }
         if (batch.NumTokens == 0)
             throw new InvalidOperationException("no sequence can advance: pages were lost");
+    }
+
+    /// <summary>Own chunks of what was generated before a preemption are single tokens, as they were at first.</summary>
+    private int ChunkOf(Sequence sequence, int room)
+    {
+        if (_ownChunk == 0)
+            return Math.Min(sequence.Pending, room);
+        return Math.Clamp(sequence.PromptLength - sequence.Cached, 1, _ownChunk);
     }
 
     private void PreemptYoungest()

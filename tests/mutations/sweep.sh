@@ -28,7 +28,7 @@ trap 'rm -rf "$work"' EXIT
 suites_of() {
     case $1 in
         *@linear.*) echo 'Gpu/Linear.*' ;;
-        *@attention.*) echo 'Gpu/Attention.*:Gpu/Graph.*' ;;
+        *@attention*) echo 'Gpu/Attention*:Gpu/Graph.*' ;;
         *@sm90_attention.*) echo 'Gpu/Prefill.*' ;;
         *@kv_append.*) echo 'Gpu/KvAppend.*:Gpu/Graph.*' ;;
         *@glue.*) echo 'Gpu/Glue.*' ;;

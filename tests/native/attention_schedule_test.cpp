@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <numeric>
 #include <set>
@@ -69,6 +70,10 @@ protected:
             plan.split.blocks[i] = int32_t(random.pick<int32_t>({0, 1, 2, 7, 33, 264}));
             plan.split.fixed_keys[i] = random.pick<int64_t>(
                 {0, 0, AttentionSplit::kWhole, i < kRowTiles - 1 ? kKeyUnit * random.integer(1, 9) : 0});
+        }
+        if (random.integer(0, 3) == 0) {
+            for (int32_t& blocks : plan.split.blocks) blocks = 0;
+            plan.split.most_pieces = random.integer(1, 40);
         }
         reserve_schedule(plan);
         return plan;
@@ -281,6 +286,7 @@ TEST_F(AttentionSchedule, FixedSplitsDependOnTheSequenceAlone) {
         for (int64_t& fixed : plan.split.fixed_keys) {
             if (fixed == 0) fixed = AttentionSplit::kWhole;
         }
+        plan.split.most_pieces = 0;
         reserve_schedule(plan);
         const Batch batch = random_batch(plan.shape);
         build_schedule(plan, batch.view());
@@ -301,6 +307,28 @@ TEST_F(AttentionSchedule, FixedSplitsDependOnTheSequenceAlone) {
             }
         }
     }
+}
+
+// What bounds the pieces bounds the workspace, however long the reservations; the first tiles have what there is.
+TEST_F(AttentionSchedule, TilesAreWholeWhereThereIsNoRoomForTheirPieces) {
+    AttentionPlan plan{};
+    plan.shape.num_q_heads = plan.shape.num_kv_heads = 1;
+    plan.shape.head_dim_qk = plan.shape.head_dim_v = 8;
+    plan.shape.page_size = 1 << 20;
+    plan.shape.causal = true;
+    plan.shape.max_sequences = 64, plan.shape.max_q_len = 40, plan.shape.max_q_tokens = 64;
+    plan.shape.max_kv_pages = 64;
+    plan.split = {{}, {2048, 2048, AttentionSplit::kWhole}, 10};
+    reserve_schedule(plan);
+    EXPECT_EQ(partial_rows(plan).count, 10 * 16 + 10 * 40);
+    Batch batch;
+    for (const int64_t kv_len : {5 * 2048, 7 * 2048, 2048, 5 * 2048, 2 * 2048}) batch.add(1, kv_len, 1 << 20, 0);
+    batch.add(40, 9 * 2048, 1 << 20, 0);
+    build_schedule(plan, batch.view());
+    check(plan, batch);
+    const auto count = [&](int32_t s) { return pieces(plan, s).size(); };
+    EXPECT_EQ((std::array{count(0), count(1), count(2), count(3), count(4), count(5)}),
+              (std::array<size_t, 6>{5, 1, 1, 5, 1, 9}));
 }
 
 // One long sequence among short ones is what even shares are for.

@@ -2,6 +2,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <span>
 #include <thread>
@@ -292,113 +293,172 @@ protected:
 };
 ADZE_ON_EACH_BACKEND(ReservedCache);
 
-// Of 2^26 pages a few are there, the last one among them: 2^37 elements into the cache.
-TEST_P(ReservedCache, PagesBeyondTwoToThe31Elements) {
-    kit::AttentionCall call(context, stream,
-                            {.sequences = {{3, 37}, {1, 16}, {2, 5}, {16, 20}}, .shape = {4, 2, 64, 80}}, random,
-                            kit::normal(random));
-    constexpr int64_t kPages = int64_t{1} << 26;
-    std::vector<int32_t> page_of(size_t(call.k.num_pages));  // of the expected cache's pages
-    for (int32_t& id : page_of) id = int32_t(random.integer(kPages / 2, kPages - 1));
-    page_of[size_t(call.paging.kv_indices[0])] = kPages - 1;
-    std::ranges::sort(page_of);
-    ASSERT_EQ(std::ranges::unique(page_of).begin(), page_of.end());
-    random.shuffle(page_of);
-    kit::Tensor page_ids(ADZE_DTYPE_I32, 1, int64_t(call.paging.kv_indices.size()));
-    for (size_t i = 0; i < call.paging.kv_indices.size(); ++i) {
-        page_ids.set(0, int64_t(i), page_of[size_t(call.paging.kv_indices[i])]);
-    }
+/// Caches of which a few pages are there, of 2^26.
+class SparseCache : public ReservedCache {
+protected:
+    static constexpr int64_t kPages = int64_t{1} << 26;
 
-    const size_t size = kit::size_of(call.c.kv_dtype);
-    const auto lay_out = [&](const kit::Cache& cache) {
-        adze_kv_cache out = cache.view();
-        out.num_pages = kPages;
+    /// In the place of each page of an expected cache a page of the sparse one, the last one among them.
+    std::vector<int32_t> places(const kit::AttentionCall& call) {
+        std::vector<int32_t> out(size_t(call.k.num_pages));
+        for (int32_t& id : out) id = int32_t(random.integer(kPages / 2, kPages - 1));
+        out[size_t(call.paging.kv_indices[0])] = kPages - 1;
+        std::ranges::sort(out);
+        EXPECT_EQ(std::ranges::unique(out).begin(), out.end());
+        random.shuffle(out);
         return out;
-    };
-    adze_kv_cache k = lay_out(call.k), v = lay_out(call.v);
-    ASSERT_GT(k.page_stride * (kPages / 2), int64_t{1} << 31);
-    const Buffer k_buffer = reserve(context, uint64_t(kPages * k.page_stride) * size);
-    const Buffer v_buffer = reserve(context, uint64_t(kPages * v.page_stride) * size);
-    k.data = adze_buffer_data(k_buffer), v.data = adze_buffer_data(v_buffer);
-    // All but the queries' own tokens, which are appended, is as expected; what no token was stored to is NaN.
-    const auto fill = [&](const kit::Cache& cache, const adze_kv_cache& view, adze_buffer* buffer) {
-        for (int64_t page = 0; page < cache.num_pages; ++page) {
-            const uint64_t bytes = uint64_t(view.page_stride) * size;
-            const uint64_t to = uint64_t(page_of[size_t(page)]) * bytes;
+    }
+    kit::Tensor page_ids(const kit::AttentionCall& call, const std::vector<int32_t>& place) {
+        kit::Tensor out(ADZE_DTYPE_I32, 1, int64_t(call.paging.kv_indices.size()));
+        for (size_t i = 0; i < call.paging.kv_indices.size(); ++i)
+            out.set(0, int64_t(i), place[size_t(call.paging.kv_indices[i])]);
+        return out;
+    }
+    /// Page after page from `from` to its place.
+    void fill(adze_buffer* buffer, const std::byte* from, uint64_t from_stride, uint64_t bytes, uint64_t stride,
+              const std::vector<int32_t>& place) {
+        for (size_t page = 0; page < place.size(); ++page) {
+            const uint64_t to = uint64_t(place[page]) * stride;
             ADZE_ASSERT_OK(adze_buffer_map(buffer, to, bytes));
-            ADZE_ASSERT_OK(
-                adze_buffer_write(buffer, to, cache.elements.data() + uint64_t(page) * bytes, bytes, stream));
+            ADZE_ASSERT_OK(adze_buffer_write(buffer, to, from + page * from_stride, bytes, stream));
         }
-        for (int s = 0; s < call.paging.sequences(); ++s) {
-            for (int64_t i = call.paging.kv_len(s) - call.paging.qo_len(s); i < call.paging.kv_len(s); ++i) {
-                const auto [page, slot] = call.paging.find(s, i);
-                const int64_t at = page_of[size_t(page)] * view.page_stride + slot * view.token_stride;
-                ADZE_ASSERT_OK(
-                    adze_buffer_fill(buffer, uint64_t(at) * size, 0xff, uint64_t(view.token_stride) * size, stream));
+    }
+    /// Whether one of the last launches was sm_90a's prefill.
+    bool has_prefilled() const {
+        adze_sim_launch launch{};
+        launch.struct_size = sizeof launch;
+        for (int32_t back = 0; back < 4 && adze_sim_counters(context, back, &launch) == ADZE_OK; ++back) {
+            if (std::strncmp(launch.kernel, "sm90_prefill", 12) == 0) return true;
+        }
+        return false;
+    }
+    void expect(adze_buffer* buffer, const std::byte* expected, uint64_t stride, const std::vector<int32_t>& place) {
+        for (size_t page = 0; page < place.size(); ++page) {
+            std::vector<std::byte> got(stride);
+            ADZE_ASSERT_OK(adze_buffer_read(buffer, uint64_t(place[page]) * stride, got.data(), stride, stream));
+            ADZE_ASSERT_OK(adze_stream_synchronize(stream));
+            EXPECT_EQ(std::memcmp(got.data(), expected + page * stride, stride), 0) << page;
+        }
+    }
+};
+ADZE_ON_EACH_BACKEND(SparseCache);
+
+// 2^37 elements into the cache. In bf16 the longest is the prefill of sm_90a.
+TEST_P(SparseCache, PagesBeyondTwoToThe31Elements) {
+    for (adze_dtype io : {ADZE_DTYPE_F32, ADZE_DTYPE_BF16}) {
+        kit::AttentionCase c{.sequences = {{3, 37}, {1, 16}, {2, 5}, {70, 90}}, .shape = {4, 2, 64, 80}};
+        c.q_dtype = c.o_dtype = io;
+        if (io == ADZE_DTYPE_BF16) c.kv_dtype = io;
+        kit::AttentionCall call(context, stream, c, random, kit::normal(random));
+        const std::vector<int32_t> place = places(call);
+        const uint64_t size = kit::size_of(call.c.kv_dtype);
+        adze_kv_cache views[] = {call.k.view(), call.v.view()};
+        const kit::Cache* caches[] = {&call.k, &call.v};
+        Buffer buffers[2];
+        for (size_t i = 0; i < 2; ++i) {
+            adze_kv_cache& view = views[i];
+            ASSERT_GT(view.page_stride * (kPages / 2), int64_t{1} << 31);
+            const uint64_t bytes = uint64_t(view.page_stride) * size;
+            buffers[i] = reserve(context, uint64_t(kPages) * bytes);
+            view.num_pages = kPages, view.data = adze_buffer_data(buffers[i]);
+            fill(buffers[i], caches[i]->elements.data(), bytes, bytes, bytes, place);
+            // The queries' own tokens are yet to be appended.
+            for (int s = 0; s < call.paging.sequences(); ++s) {
+                for (int64_t t = call.paging.kv_len(s) - call.paging.qo_len(s); t < call.paging.kv_len(s); ++t) {
+                    const auto [page, slot] = call.paging.find(s, t);
+                    const int64_t at = place[size_t(page)] * view.page_stride + slot * view.token_stride;
+                    ADZE_ASSERT_OK(adze_buffer_fill(buffers[i], uint64_t(at) * size, 0xff,
+                                                    uint64_t(view.token_stride) * size, stream));
+                }
             }
         }
-    };
-    fill(call.k, k, k_buffer);
-    fill(call.v, v, v_buffer);
-    append_and_attend(call, page_ids, k, v);
-    const auto expect_appended = [&](const kit::Cache& cache, const adze_kv_cache& view, adze_buffer* buffer) {
-        for (int64_t page = 0; page < cache.num_pages; ++page) {
-            const uint64_t bytes = uint64_t(view.page_stride) * size;
-            std::vector<std::byte> got(bytes);
-            ADZE_ASSERT_OK(
-                adze_buffer_read(buffer, uint64_t(page_of[size_t(page)]) * bytes, got.data(), bytes, stream));
-            ADZE_ASSERT_OK(adze_stream_synchronize(stream));
-            EXPECT_EQ(std::memcmp(got.data(), cache.elements.data() + uint64_t(page) * bytes, bytes), 0) << page;
+        append_and_attend(call, page_ids(call, place), views[0], views[1]);
+        if (GetParam().backend == ADZE_BACKEND_SIM && GetParam().device == 1) {
+            EXPECT_EQ(has_prefilled(), io == ADZE_DTYPE_BF16);
         }
-    };
-    expect_appended(call.k, k, k_buffer);
-    expect_appended(call.v, v, v_buffer);
+        for (size_t i = 0; i < 2; ++i)
+            expect(buffers[i], caches[i]->elements.data(), uint64_t(views[i].page_stride) * size, place);
+    }
+}
+
+// Scales by token are as far away as what they are for.
+TEST_P(SparseCache, ScalesBeyondTwoToThe31Elements) {
+    kit::AttentionCall call(context, stream,
+                            {.sequences = {{3, 37}, {1, 16}, {70, 90}},
+                             .shape = {4, 2, 64, 64},
+                             .kv_dtype = ADZE_DTYPE_I8,
+                             .scales = kit::Scales::kAll},
+                            random, kit::normal(random));
+    const std::vector<int32_t> place = places(call);
+    constexpr int64_t kScaleStride = 128;
+    static_assert(kScaleStride * (kPages / 2) >= int64_t{1} << 32);  // too many for unsigned numbers, too
+    adze_attention_desc desc = call.desc();
+    const kit::Cache* caches[] = {&call.k, &call.v};
+    adze_kv_cache* views[] = {&desc.k, &desc.v};
+    Buffer elements[2], scales[2];
+    for (size_t i = 0; i < 2; ++i) {
+        adze_kv_cache& view = *views[i];
+        const auto bytes = uint64_t(view.page_stride), page_scales = uint64_t(16 * 2 * 4);
+        elements[i] = reserve(context, uint64_t(kPages) * bytes);
+        scales[i] = reserve(context, uint64_t(kPages * kScaleStride) * 4);
+        fill(elements[i], caches[i]->elements.data(), bytes, bytes, bytes, place);
+        fill(scales[i], caches[i]->scales.data(), uint64_t(view.scale_page_stride) * 4, page_scales, kScaleStride * 4,
+             place);
+        view.num_pages = kPages, view.scale_page_stride = kScaleStride;
+        view.data = adze_buffer_data(elements[i]);
+        view.scales = static_cast<float*>(adze_buffer_data(scales[i]));
+    }
+    const kit::Tensor ids = page_ids(call, place);
+    desc.kv_indices = ids.view();
+    call.o.poison(), call.lse.poison();
+    ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
+    call.expect_close();
 }
 
 // A sequence is one page, as large as it may become, and takes memory with its tokens (vAttention).
 TEST_P(ReservedCache, OnePagePerSequenceGrows) {
-    constexpr int kSequences = 3, kLongest = 256, kStep = 16;
-    constexpr int64_t kTokenStride = 1 << 15, kPageStride = int64_t{1} << 30;  // elements: a granule is a few tokens
+    constexpr int kSequences = 2, kLongest = 1 << 15, kStep = 3;  // granules, whatever the format
     kit::AttentionCall call(context, stream,
                             {.sequences = std::vector<kit::Sequence>(kSequences, {kStep, kLongest}),
-                             .shape = {4, 2, 64, 64},
+                             .shape = {2, 1, 64, 64},
                              .page_size = kLongest},
                             random, kit::normal(random));
-    const auto size = int64_t(kit::size_of(call.c.kv_dtype));
-    const int dim = call.c.shape.dim_qk;
-    const Buffer k_buffer = reserve(context, uint64_t(call.k.num_pages * kPageStride * size));
-    const Buffer v_buffer = reserve(context, uint64_t(call.k.num_pages * kPageStride * size));
-    const adze_kv_cache k{adze_buffer_data(k_buffer),
-                          call.k.num_pages,
-                          kPageStride,
-                          kTokenStride,
-                          dim,
-                          nullptr,
-                          0,
-                          0,
-                          0,
-                          call.c.kv_dtype,
-                          0};
-    adze_kv_cache v = k;
-    v.data = adze_buffer_data(v_buffer);
+    const uint64_t token = uint64_t(call.k.view().token_stride) * kit::size_of(call.c.kv_dtype);
+    const uint64_t page = uint64_t(call.k.view().page_stride) * kit::size_of(call.c.kv_dtype);
+    adze_kv_cache views[] = {call.k.view(), call.v.view()};
+    const kit::Cache* caches[] = {&call.k, &call.v};
+    Buffer buffers[2];
+    for (size_t i = 0; i < 2; ++i) {
+        buffers[i] = reserve(context, uint64_t(call.k.num_pages) * page);
+        views[i].data = adze_buffer_data(buffers[i]);
+    }
+    // Grows to `length` tokens; all but the last, which a run appends, are as expected.
+    const auto grow = [&](uint64_t begin, uint64_t from, uint64_t appended_from, uint64_t length) {
+        for (size_t i = 0; i < 2; ++i) {
+            ADZE_ASSERT_OK(adze_buffer_map(buffers[i], begin, length * token));
+            const std::byte* elements = caches[i]->elements.data() + begin;
+            const uint64_t bytes = (appended_from - from) * token;
+            ADZE_ASSERT_OK(adze_buffer_write(buffers[i], begin + from * token, elements + from * token, bytes, stream));
+            const uint64_t granule = adze_buffer_granularity(buffers[i]);
+            const uint64_t beyond = (begin + length * token + granule - 1) / granule * granule;
+            if (beyond < begin + page) {
+                EXPECT_NE(adze_buffer_fill(buffers[i], beyond, 0, 1, stream), ADZE_OK);
+            }
+        }
+    };
     std::vector<int64_t> lengths(kSequences, 0);
     while (*std::ranges::min_element(lengths) < kLongest) {
         for (size_t s = 0; s < kSequences; ++s) {
-            const int64_t more = std::min(random.integer(lengths[s] == 0, kStep), kLongest - lengths[s]);
-            lengths[s] += more;
-            call.paging.qo_indptr[s + 1] = int32_t(call.paging.qo_indptr[s] + more);
-            call.paging.kv_last_page_len[s] = int32_t(lengths[s]);
-            const uint64_t page = uint64_t(call.paging.kv_indices[s]) * uint64_t(kPageStride * size);
-            const auto bytes = uint64_t(lengths[s] * kTokenStride * size);
-            for (adze_buffer* buffer : std::initializer_list<adze_buffer*>{k_buffer, v_buffer}) {
-                ADZE_ASSERT_OK(adze_buffer_map(buffer, page, bytes));
-                const uint64_t granule = adze_buffer_granularity(buffer);
-                EXPECT_NE(adze_buffer_fill(buffer, page + (bytes + granule - 1) / granule * granule, 0, 1, stream),
-                          ADZE_OK);
-            }
+            const int64_t more = std::min(random.integer(lengths[s] == 0, 12000), kLongest - lengths[s]);
+            const int64_t queries = std::min(more, random.integer(1, kStep)), length = lengths[s] + more;
+            call.paging.qo_indptr[s + 1] = int32_t(call.paging.qo_indptr[s] + queries);
+            call.paging.kv_last_page_len[s] = int32_t(length);
+            grow(uint64_t(call.paging.kv_indices[s]) * page, uint64_t(lengths[s]), uint64_t(length - queries),
+                 uint64_t(length));
+            lengths[s] = length;
         }
         call.update(stream);
-        append_and_attend(call, call.indices, k, v);
+        append_and_attend(call, call.indices, views[0], views[1]);
     }
 }
 

@@ -303,6 +303,40 @@ TEST_P(Traffic, AttentionDoesAgainWhatLeavesTheBoundsOfPhi) {
     }
 }
 
+// Within the bounds is a row's largest logit, not every logit: one key of each unit that pieces are made of is at phi, all
+// others far below.
+TEST_P(Traffic, AttentionDoesNotDoAgainWhatHasAKeyAtPhi) {
+    kit::AttentionCase c{.sequences = {{1, 700}, {20, 200}, {150, 150}}, .shape = {2, 1, 64, 64, true, 0, 1.0}};
+    c.q_dtype = c.kv_dtype = ADZE_DTYPE_BF16, c.o_dtype = ADZE_DTYPE_F32;
+    c.softmax = ADZE_SOFTMAX_UNIFIED;
+    kit::AttentionCall call(context, stream, c, random, kit::normal(random));
+    for (int64_t r = 0; r < call.paging.tokens(); ++r) {
+        for (int i = 0; i < call.q.columns(); ++i) call.q.set(r, i, i % 64 == 0 ? 1 : 0);
+    }
+    for (int s = 0; s < call.paging.sequences(); ++s) {
+        for (int64_t t = 0; t < call.paging.kv_len(s); ++t) {
+            const auto [page, slot] = call.paging.find(s, t);
+            for (int e = 0; e < 64; ++e)
+                call.k.elements.set(0, call.k.offset(page, slot, 0, e), e != 0 ? 0 : t % 128 == 0 ? 5 : -55);
+        }
+    }
+    call.q.freeze(), call.k.elements.freeze();
+    for (int h = 0; h < 2; ++h) call.phi.set(0, h, 5);
+    call.phi.freeze();
+    uint64_t instructions[2] = {};
+    for (const adze_softmax softmax : {ADZE_SOFTMAX_STABLE, ADZE_SOFTMAX_UNIFIED}) {
+        const int32_t before = launches();
+        adze_attention_desc desc = call.desc();
+        desc.softmax = softmax;
+        if (softmax == ADZE_SOFTMAX_STABLE) desc.phi = {};
+        ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
+        for (int32_t back = 0; back < launches() - before; ++back)
+            instructions[softmax] += counts_of(back).matrix_instructions;
+    }
+    EXPECT_EQ(instructions[ADZE_SOFTMAX_UNIFIED], instructions[ADZE_SOFTMAX_STABLE]);
+    call.expect_close();
+}
+
 // A decode step's graph: one kernel for the pieces, one for their merge, whatever the lengths.
 TEST_P(Traffic, AttentionCapturedForDecodeIsTwoKernels) {
     kit::AttentionCase c{.sequences = {{1, 700}, {1, 40}}, .shape = {8, 2, 64, 64}};

@@ -7,6 +7,11 @@
  * of the sequence: query i of qo_len has position kv_len - qo_len + i. Append the new tokens' keys and values
  * (adze_kv_append_run) before running.
  *
+ * In a context with ADZE_CONTEXT_DETERMINISTIC, and on cpu in every one, o and lse of a sequence have the same bits
+ * whatever else is in the batch. On cpu they are a query's own: the same, too, however many queries its sequence brings
+ * along. On GPUs they follow from the plan's description and from all that the sequence brings, qo_len and kv_len
+ * included: a prompt in other chunks differs by rounding.
+ *
  * A plan is made once with capacities, updated once a step from host arrays, and run once per layer. Paged layout and
  * names follow FlashInfer (arXiv 2501.01005, section 3.1); splitting over KV follows Flash-Decoding, the unified softmax
  * FlashDecoding++ (arXiv 2311.01282, section 3).
@@ -79,7 +84,8 @@ typedef struct adze_attention_batch {
     int32_t num_sequences;           /**< 0 to max_sequences */
     const int32_t* qo_indptr;        /**< [num_sequences + 1], from 0, not decreasing */
     const int32_t* kv_indptr;        /**< [num_sequences + 1], from 0, not decreasing */
-    const int32_t* kv_last_page_len; /**< [num_sequences], 1 to page_size; 0 where the sequence has no page */
+    const int32_t* kv_last_page_len; /**< [num_sequences], 1 to page_size; 0 where the sequence has no page. A kv_len
+                                      * above 2^31 - 129 is NOT_SUPPORTED on GPUs */
     /** [num_sequences + 1], from 0: words of adze_attention_desc's mask that a sequence has: none, or qo_len *
      * ceil(kv_len / 32). NULL: none has any. */
     const int64_t* mask_indptr;
@@ -100,15 +106,19 @@ ADZE_API adze_status adze_attention_plan_update(adze_attention_plan* plan, const
                                                 adze_stream* stream);
 
 /** Bytes of workspace of adze_attention_run() for every batch within the plan's capacities. Host arithmetic. Runs that
- *  may overlap need one each. */
+ *  may overlap need one each. It is partial results of rows: a few for each multiprocessor, on cpu for 1024 pieces of
+ *  each height of rows (16; 64), but in deterministic contexts on GPUs for as many as max_kv_pages * page_size / 1024. */
 ADZE_API adze_status adze_attention_workspace_size(const adze_attention_plan* plan, uint64_t* bytes);
 
-/** How the exponentials are kept within range. Results differ by rounding only, for every input; cpu does all alike. */
+/** How the exponentials are kept within range. Results differ by rounding only, for every input. STABLE is what runs,
+ *  whatever is asked for, on cpu, in deterministic contexts, for F16 caches, where sm_90a's own prefill serves, and on
+ *  sm_80 for F8E4M3 with a head dim of 256: there phi cannot hold, or costs more than it saves. */
 typedef enum adze_softmax ADZE_AS_INT32 {
     /** By the running maximum of a row's logits. */
     ADZE_SOFTMAX_STABLE = 0,
-    /** By phi, known beforehand: no maximum is needed and nothing is rescaled (FlashDecoding++, section 3). A part of a
-     *  row's keys whose logits leave the bounds around phi is done again with its maximum, in the same launch. */
+    /** By phi, known beforehand: no maximum is needed and nothing is rescaled (FlashDecoding++, section 3). A piece of
+     *  work, some keys and the rows that share their reading, where any row leaves the bounds around phi is done again
+     *  by the rows' maxima, in the same launch. */
     ADZE_SOFTMAX_UNIFIED = 1,
     /** UNIFIED where it was measured to be faster on this architecture, for this cache, head dim and number of rows; else
      *  STABLE. phi is given either way. */
@@ -118,10 +128,10 @@ typedef enum adze_softmax ADZE_AS_INT32 {
 /** o = softmax(x) v, per query head; query head h reads KV head h / (num_q_heads / num_kv_heads). The logit x of a key is
  *  softmax_scale * q.k, then capped by logits_soft_cap, then with its ALiBi bias. A query that sees no key, or only keys
  *  whose logit is -inf, gives o = 0 and lse = -inf, or lse = the head's sink where sinks are given. A NaN or Inf among
- *  the values reaches every query that sees its key; on GPUs also queries that see another key of the same 64, and in sm_90a's
- * prefill those that share 128 rows (query tokens times heads of the group) with one that sees a key of the same 128. On
- *  gfx90a subnormal elements of the caches count as zero: its matrix instructions take them so. Rows of q, o and lse
- *  beyond the batch are neither read nor written. */
+ *  the values reaches every query that sees its key; on GPUs perhaps not where the key's logit is -inf, but also queries
+ *  that see another key of the same 64, and in sm_90a's prefill those that share 128 rows (query tokens times heads of the
+ *  group) with one that sees a key of the same 128. On gfx90a subnormal elements of the caches count as zero: its matrix
+ *  instructions take them so. Rows of q, o and lse beyond the batch are neither read nor written. */
 typedef struct adze_attention_desc {
     uint32_t struct_size;
     adze_softmax softmax;
@@ -145,21 +155,24 @@ typedef struct adze_attention_desc {
                         * lse includes it */
     adze_tensor
         phi; /**< [1, num_q_heads] F32 unless STABLE, then absent: finite, near the largest logits of the head */
-    float phi_below; /**< UNIFIED: a row whose maximum is below phi - phi_below is done with its maximum; > 0, and at
-                        * most what the weights' format allows; 0: that much */
-    float phi_above; /**< UNIFIED: so is one that has a logit above phi + phi_above; likewise */
+    float
+        phi_below; /**< UNIFIED: a row leaves the bounds when its largest logit in a piece is below phi - phi_below. Not
+                      * negative; 0, or more than the weights' format allows: as much as that. STABLE has no use for it */
+    float phi_above; /**< UNIFIED: so does one that has a logit above phi + phi_above; likewise */
 } adze_attention_desc;
 
-/** Runs the plan's batch as of the last update. In a capture, where batches come later, q, o, lse, kv_indices and mask
- *  must be large enough for the plan's capacities. A page id outside the cache is INVALID_ARGUMENT on cpu and sim; on a
- *  GPU only in a context with ADZE_CONTEXT_CHECK_INDICES. */
+/** Runs the plan's batch as of the last update. What it writes, o, lse and the workspace, may overlap nothing else that
+ *  the descriptor names, of a cache from its first element to its last. In a capture, where batches come later, q, o, lse,
+ *  kv_indices and mask must be large enough for the plan's capacities. A page id outside the cache is INVALID_ARGUMENT on
+ *  cpu and sim; on a GPU only in a context with ADZE_CONTEXT_CHECK_INDICES. */
 ADZE_API adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* desc);
 
-/** Stores the keys and values of a batch's query tokens at their positions in the cache, each the f32 quotient of its value
- *  and its scale, correctly rounded, and then rounded to the cache's dtype, to nearest, ties to even: every backend stores
- *  the same bits. Tokens whose position is negative (qo_len > kv_len) are skipped. The two caches may interleave in one buffer but share no element; no two tokens, heads or
- *  pages of one may overlap. Dynamic scales are written: no two vectors may share one, and they may not overlap anything
- *  else. */
+/** Stores the keys and values of a batch's query tokens at their positions in the cache, each the f32 quotient of its
+ *  value and its scale, correctly rounded, and then rounded to the cache's dtype, to nearest, ties to even: every backend
+ *  stores the same bits. Tokens whose position is negative (qo_len > kv_len) are skipped. The two caches and their scales
+ *  may interleave in one buffer, with equal strides (in bytes) where they do, but share no element; no two tokens, heads or
+ *  pages of one may overlap. Dynamic scales are written: no two vectors may share one, nor the two caches. k, v and
+ *  kv_indices lie outside of all that, from the first element to the last. */
 typedef struct adze_kv_append_desc {
     uint32_t struct_size;
     uint32_t reserved; /**< zero */

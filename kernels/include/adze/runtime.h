@@ -65,10 +65,11 @@ typedef enum adze_cpu_isa ADZE_AS_INT32 {
     ADZE_CPU_ISA_AVX512 = 3
 } adze_cpu_isa;
 
-/** Every result is bitwise equal across runs and across the other rows and sequences of a batch. Always so on cpu. */
+/** Every result is bitwise equal across runs and across the other rows and sequences of a batch. Always so on cpu. What
+ *  is a sequence's own, and matters on GPUs, is said in attention.h. */
 #define ADZE_CONTEXT_DETERMINISTIC 1u
 /** For debugging on GPUs: the page ids in device memory are read back and checked before each attention and append, which so
- *  wait for their stream and are INVALID_STATE on a capturing one. On cpu and sim they are always checked. */
+ *  wait for their stream, take host memory, and are INVALID_STATE on a capturing one. On cpu and sim they are always checked. */
 #define ADZE_CONTEXT_CHECK_INDICES 2u
 
 typedef struct adze_context_desc {

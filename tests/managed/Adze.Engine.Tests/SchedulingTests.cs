@@ -21,7 +21,7 @@ public sealed class SchedulingTests
                 [.. Enumerable.Range(0, random.Next(1, 14)).Select(_ => Request(random))];
             int longest = requests.Max(r => Math.Min(r.Item2.Length + r.Item1.MaxTokens, Context) - 1);
             int numPages = (longest + pageSize - 1) / pageSize + random.Next(0, 12);
-            Run run = Run.All(requests, pageSize, numPages, maxSequences, maxTokens);
+            Run run = Run.All(requests, pageSize, numPages, maxSequences, maxTokens, ownChunks: seed % 2 == 0);
             for (int i = 0; i < requests.Length; i++)
             {
                 (int[] tokens, FinishReason reason) = Oracle(requests[i].Item1, requests[i].Item2);
@@ -74,6 +74,35 @@ public sealed class SchedulingTests
         Assert.True(run.Cache.MixedSteps >= 13, $"{run.Cache.MixedSteps} mixed steps"); // 7 rows of the prompt in each
         Assert.Equal(8, run.Cache.MostTokens);
         Assert.True(run.Cache.Steps <= 32, $"{run.Cache.Steps} steps"); // none was lost to the other
+    }
+
+    /// <summary>Also where sequences are preempted and computed again.</summary>
+    [Fact]
+    public void Own_chunks_are_the_same_alone_and_among_others()
+    {
+        int preempted = 0, chunked = 0;
+        for (int seed = 0; seed < 60; seed++)
+        {
+            Random random = new(seed);
+            int pageSize = random.Next(1, 9);
+            int maxSequences = random.Next(2, 7);
+            int maxTokens = maxSequences + random.Next(0, 20);
+            (GenerationRequest, int[])[] requests =
+                [.. Enumerable.Range(0, random.Next(2, 9)).Select(_ => Request(random))];
+            int longest = requests.Max(r => Math.Min(r.Item2.Length + r.Item1.MaxTokens, Context) - 1);
+            int numPages = (longest + pageSize - 1) / pageSize + random.Next(0, 6);
+            Run among = Run.All(requests, pageSize, numPages, maxSequences, maxTokens, ownChunks: true);
+            HashSet<(uint, int)> alone = [];
+            foreach ((GenerationRequest, int[]) request in requests)
+            {
+                Run run = Run.All([request], pageSize, numPages, maxSequences, maxTokens, ownChunks: true);
+                alone.UnionWith(run.Cache.Chunks);
+            }
+            Assert.True(alone.SetEquals(among.Cache.Chunks), $"seed {seed}");
+            preempted += among.Statistics.Preemptions > 0 ? 1 : 0;
+            chunked += requests.Max(r => r.Item2.Length) > maxTokens ? 1 : 0;
+        }
+        Assert.True(preempted > 10 && chunked > 10, $"{preempted} {chunked}");
     }
 
     [Fact]
@@ -190,7 +219,7 @@ public sealed class SchedulingTests
         public required int FreePages { get; init; }
 
         public static Run All((GenerationRequest Request, int[] Prompt)[] requests, int pageSize, int numPages,
-            int maxSequences, int maxTokens, int? endToken = null)
+            int maxSequences, int maxTokens, int? endToken = null, bool ownChunks = false)
         {
             SequenceLimits limits = new(Context, pageSize, numPages);
             int[] endTokens = endToken is { } end ? [end] : [];
@@ -198,7 +227,7 @@ public sealed class SchedulingTests
                 (r, i) => new Sequence(i, r.Request, r.Prompt, limits, endTokens, decoder: null))];
             PageAllocator pages = new(numPages);
             SimulatedCache cache = new(numPages, pageSize, maxTokens, maxSequences);
-            Scheduler scheduler = new(pages, maxSequences, maxTokens, sequences);
+            Scheduler scheduler = new(pages, maxSequences, maxTokens, sequences, ownChunks);
             StepBatch batch = new(maxSequences, maxTokens, numPages, pageSize);
             List<int>[] tokens = [.. requests.Select(_ => new List<int>())];
             FinishReason[] reasons = new FinishReason[requests.Length];

@@ -23,11 +23,12 @@ internal sealed class SimulatedCache(int numPages, int pageSize, int maxTokens, 
     /// <summary>Steps that computed both prompts and generated tokens.</summary>
     public int MixedSteps { get; private set; }
 
+    /// <summary>Every chunk that was computed: a hash of the tokens up to its end, and its rows.</summary>
+    public HashSet<(uint Context, int Rows)> Chunks { get; } = [];
+
     public static int Next(ReadOnlySpan<int> context, SamplingParams sampling)
     {
-        uint hash = 2166136261;
-        foreach (int token in context)
-            hash = (hash ^ (uint)token) * 16777619;
+        uint hash = Hash(context);
         if (sampling.Temperature > 0)
             hash = (hash ^ (uint)sampling.Seed ^ ((uint)sampling.Position << 8)) * 16777619;
         return (int)(hash % Vocabulary);
@@ -55,6 +56,7 @@ internal sealed class SimulatedCache(int numPages, int pageSize, int maxTokens, 
                 Assert.Equal(position, batch.Positions[row]);
                 _cache[pages[position / pageSize] * pageSize + position % pageSize] = batch.Ids[row];
             }
+            Chunks.Add((Hash(Read(pages, kvLength)), end - first));
             if (logit < batch.NumLogits && batch.LogitRows[logit] == end - 1)
             {
                 nextIds[logit] = Next(Read(pages, kvLength), batch.Sampling[logit]);
@@ -62,6 +64,14 @@ internal sealed class SimulatedCache(int numPages, int pageSize, int maxTokens, 
             }
         }
         Assert.Equal(batch.NumLogits, logit);
+    }
+
+    private static uint Hash(ReadOnlySpan<int> context)
+    {
+        uint hash = 2166136261;
+        foreach (int token in context)
+            hash = (hash ^ (uint)token) * 16777619;
+        return hash;
     }
 
     private int[] Read(ReadOnlySpan<int> pages, int length)
