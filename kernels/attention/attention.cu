@@ -26,12 +26,13 @@ void gpu_require_attention(const AttentionShape& shape) {
 }
 
 // Blocks that a processor runs at once, and the splits of deterministic contexts.
-AttentionSplit gpu_attention_split(const AttentionShape& shape, int num_processors, bool deterministic) {
+AttentionSplit gpu_attention_split(const AttentionShape& shape, Arch arch, int num_processors, bool deterministic) {
     constexpr int kBlocksPerProcessor = 2;
     constexpr int64_t kFixedKeys = 1024;
     AttentionSplit split{};
     for (int i = 0; i < kRowTiles; ++i) {
-        const int blocks = kBlocksPerProcessor * num_processors / shape.num_kv_heads;
+        const bool alone = i == kRowTiles - 1 && may_take_sm90_prefill(arch, shape);
+        const int blocks = (alone ? 1 : kBlocksPerProcessor) * num_processors / shape.num_kv_heads;
         split.blocks[i] = blocks < 1 ? 1 : blocks;
         if (deterministic) split.fixed_keys[i] = i < kRowTiles - 1 ? kFixedKeys : AttentionSplit::kWhole;
     }

@@ -1,4 +1,5 @@
 // Prefill on sm_90a: which calls it takes, and its launches.
+#include <algorithm>
 #include <numeric>
 
 #include "attention/sm90_attention.cuh"
@@ -22,16 +23,21 @@ bool fits_copy_engine(const adze_kv_cache& cache) {
     return true;
 }
 
+bool may_take_sm90_prefill(Arch arch, const AttentionShape& s) {
+    const bool scale = s.softmax_scale > 0 && s.softmax_scale * kLog2E <= 1;  // else maxima may leave f32's range
+    return arch == Arch::kSm90a && scale && s.logits_soft_cap == 0 && s.page_size % 8 == 0;
+}
+
 bool fits_sm90_prefill(const AttentionParams& p) {
-    const AttentionShape& s = p.plan->shape;
     const bool formats = p.q.dtype == p.k.dtype && p.o.dtype == p.k.dtype;
     // A deterministic context's other sequences do not decide by the masks that they bring or not.
-    const bool masks = p.plan->split.fixed_keys[kPrefillTile] == 0 ? p.mask.data != nullptr : s.max_mask_words > 0;
-    const bool plain = !masks && p.alibi_slopes.data == nullptr && p.sinks.data == nullptr && s.logits_soft_cap == 0;
-    const bool scale = s.softmax_scale > 0 && s.softmax_scale * kLog2E <= 1;  // else maxima may leave f32's range
-    const bool layout = s.page_size % 8 == 0 && s.max_kv_pages <= INT32_MAX / s.page_size && is_aligned(p.q.data) &&
-                        p.q.row_stride % 8 == 0 && fits_copy_engine(p.k) && fits_copy_engine(p.v);
-    return formats && plain && scale && layout;
+    const AttentionPlan& plan = *p.plan;
+    const bool masks =
+        plan.split.fixed_keys[kPrefillTile] == 0 ? p.mask.data != nullptr : plan.shape.max_mask_words > 0;
+    const bool plain = !masks && p.alibi_slopes.data == nullptr && p.sinks.data == nullptr;
+    const bool layout =
+        is_aligned(p.q.data) && p.q.row_stride % 8 == 0 && fits_copy_engine(p.k) && fits_copy_engine(p.v);
+    return formats && plain && layout;
 }
 
 TensorMap make_cache_map(LaunchStream& stream, const AttentionShape& shape, const adze_kv_cache& cache, int head_dim,
@@ -40,7 +46,8 @@ TensorMap make_cache_map(LaunchStream& stream, const AttentionShape& shape, cons
     desc.data = cache.data;
     desc.element_bytes = 2;
     desc.rank = 4;
-    const int64_t sizes[] = {head_dim, shape.num_kv_heads, shape.page_size, cache.num_pages};
+    constexpr int64_t kMostPages = int64_t{1} << 31;  // page ids have 32 bits
+    const int64_t sizes[] = {head_dim, shape.num_kv_heads, shape.page_size, std::min(cache.num_pages, kMostPages)};
     const int64_t strides[] = {1, cache.head_stride, cache.token_stride, cache.page_stride};
     const int32_t box[] = {64, 1, box_tokens, 1};
     for (int i = 0; i < desc.rank; ++i) {
@@ -58,8 +65,11 @@ void launch_prefill(LaunchStream& stream, const AttentionParams& p) {
     const int box_tokens = std::gcd(plan.shape.page_size, Kernel::kTileKeys);
     const int64_t blocks =
         stream.capturing() ? plan.split.blocks[kPrefillTile] : plan.schedule.used_blocks[kPrefillTile];
+    if (blocks == 0) return;
     const Sm90PrefillParams params{make_cache_map(stream, plan.shape, p.k, plan.shape.head_dim_qk, box_tokens),
                                    make_cache_map(stream, plan.shape, p.v, plan.shape.head_dim_v, box_tokens),
+                                   p.k,
+                                   p.v,
                                    plan.shape,
                                    plan.device,
                                    p.q,
@@ -83,7 +93,7 @@ void launch_prefill_of(LaunchStream& stream, const AttentionParams& p) {
 }
 
 bool launch_sm90_prefill(LaunchStream& stream, const AttentionParams& p) {
-    if (stream.arch() != Arch::kSm90a || !fits_sm90_prefill(p)) return false;
+    if (!may_take_sm90_prefill(stream.arch(), p.plan->shape) || !fits_sm90_prefill(p)) return false;
     if (p.plan->device.block_work[kPrefillTile] == nullptr) return true;
     if (p.k.dtype == ADZE_DTYPE_F16) {
         launch_prefill_of<f16>(stream, p);

@@ -17,6 +17,9 @@
 //
 // A row's bits depend on its keys and where its pieces begin and end, not on the rows beside it, as long as values are finite.
 //
+// Tiles that no row sees the whole of, at a sequence's end, a window's begin and behind the sinks, are copied by the producer's
+// lanes, 16 bytes at a time: in a reserved buffer there may be no memory behind what is seen.
+//
 // Floor: 2 (head_dim_qk + head_dim_v) operations a visible pair and head at the tensor cores' peak; the tiles on the diagonal
 // are done whole.
 #pragma once
@@ -30,7 +33,8 @@ namespace adze {
 inline namespace ADZE_TARGET {
 
 struct Sm90PrefillParams {
-    TensorMap k, v;  // elements, heads, tokens of a page, pages
+    TensorMap k_map, v_map;  // elements, heads, tokens of a page, pages
+    adze_kv_cache k, v;
     AttentionShape shape;
     AttentionDevicePlan plan;
     adze_tensor q, o, lse, kv_indices;
@@ -77,6 +81,11 @@ struct Sm90Piece {
         return begin > 0 ? begin : 0;
     }
     ADZE_DEVICE int visible_end(int row) const { return causal ? past + token(row) + 1 : kv_len; }
+    // Whether some row may see the key. Others may be where no memory is.
+    ADZE_DEVICE bool sees(int key) const { return key < kv_len && (key >= visible_begin(0) || key < sinks); }
+    ADZE_DEVICE bool sees_tile(int tile) const {
+        return tile + kTileKeys <= kv_len && (tile >= visible_begin(0) || tile + kTileKeys <= sinks);
+    }
     ADZE_DEVICE int next_tile(int tile) const {
         tile += kTileKeys;
         return tile >= sinks && tile < window_begin ? window_begin : tile;
@@ -115,7 +124,7 @@ struct Sm90Prefill {
 
     static constexpr int64_t shared_bytes(int stages) {
         return (TileQ::kElements + int64_t{stages} * (TileK::kElements + TileV::kElements)) * 2 +
-               (4 * stages + 2 * kConsumers + 1) * 8;
+               (4 * stages + 2 * kConsumers) * 8;
     }
     static constexpr int kStages = shared_bytes(4) <= 227 << 10 ? 4 : shared_bytes(3) <= 227 << 10 ? 3 : 2;
     static constexpr int64_t kSharedBytes = shared_bytes(kStages);
@@ -123,6 +132,9 @@ struct Sm90Prefill {
 
     // p is at most 2^kUnit.
     static constexpr float kUnit = std::is_same_v<T, f16> ? 14.0f : 0.0f;
+    // A maximum up to this far from 0, in units of exp2, can be added rounded: that moves a weight by 2^-14 of itself at
+    // most, and all of a row alike.
+    static constexpr float kNear = 1024.0f;
 
     static constexpr int kTurn = 1;  // a named barrier of each consumer
     // Warps of the producers' group.
@@ -134,7 +146,6 @@ struct Sm90Prefill {
         Shared<T> k, v;
         Shared<uint64_t> k_full, k_free, v_full, v_free;  // of each stage
         Shared<uint64_t> q_full, q_free;                  // of each consumer
-        Shared<uint64_t> v_landed;                        // of a tile that is not full yet
 
         ADZE_DEVICE TileK k_tile(int stage) const { return {k.slice(stage * TileK::kElements, TileK::kElements)}; }
         ADZE_DEVICE TileV v_tile(int stage) const { return {v.slice(stage * TileV::kElements, TileV::kElements)}; }
@@ -165,7 +176,7 @@ struct Sm90Prefill {
         const TileQ q{arena.take<T>(TileQ::kElements, TileQ::kAlignment)};
         const Shared<T> k = arena.take<T>(kStages * TileK::kElements, TileK::kAlignment);
         const Shared<T> v = arena.take<T>(kStages * TileV::kElements, TileV::kAlignment);
-        const Shared<uint64_t> barriers = arena.take<uint64_t>(4 * kStages + 2 * kConsumers + 1);
+        const Shared<uint64_t> barriers = arena.take<uint64_t>(4 * kStages + 2 * kConsumers);
         const Storage s{q,
                         k,
                         v,
@@ -174,8 +185,7 @@ struct Sm90Prefill {
                         barriers.slice(2 * kStages, kStages),
                         barriers.slice(3 * kStages, kStages),
                         barriers.slice(4 * kStages, kConsumers),
-                        barriers.slice(4 * kStages + kConsumers, kConsumers),
-                        barriers.slice(4 * kStages + 2 * kConsumers, 1)};
+                        barriers.slice(4 * kStages + kConsumers, kConsumers)};
         if (thread_index() == 0) make_barriers(s);
         sync_block();
         const int group = shuffle(thread_index() / kWarpGroup, 0);  // which the compiler so knows to be the warp's
@@ -202,85 +212,99 @@ private:
             mbarrier_init(s.q_full, i, 1);
             mbarrier_init(s.q_free, i, kGroupWarps);
         }
-        mbarrier_init(s.v_landed, 0, 1);
         fence_mbarrier_init();
     }
 
     // ---- producers ----
 
-    // A lane's share of a tile: some panels of the box that begins with token `token`.
-    struct Boxes {
+    // Where a lane's share of a tile is: some panels of the box of tokens that begins with the tile's token `token`.
+    struct Box {
         int32_t slot, page;
         int token, first_panel, panel_step;
-        uint32_t count;  // of the tile, a panel's
-        bool inside;
     };
 
-    ADZE_DEVICE static Boxes find_boxes(const Params& p, const Piece& piece, int tile) {
-        const int boxes = kTileKeys / p.box_tokens, left = piece.kv_len - tile;
-        Boxes b;
+    ADZE_DEVICE static Box find_box(const Params& p, const Piece& piece, int tile) {
+        const int boxes = kTileKeys / p.box_tokens;
+        Box b;
         b.token = lane_index() % boxes * p.box_tokens;
         b.first_panel = lane_index() / boxes;
         b.panel_step = kWarpSize / boxes;
-        b.count = static_cast<uint32_t>(left < kTileKeys ? (left + p.box_tokens - 1) / p.box_tokens : boxes);
-        b.inside = guard(b.token < left);
         const int position = tile + b.token, page = position / p.shape.page_size;
         b.slot = position - page * p.shape.page_size;
-        b.page = b.inside ? Global<const int32_t>(p.kv_indices).load(piece.first_page + page) : 0;
+        const bool inside = guard(position < piece.kv_len);
+        b.page = inside ? Global<const int32_t>(p.kv_indices).load(piece.first_page + page) : 0;
         return b;
     }
 
-    // Into the tile at element `first`; its bytes count on `full`.
+    // By the copy engine, whose boxes know no end of a sequence. Their bytes count on `full`.
     template <class Tile>
-    ADZE_DEVICE static void bring(const Params& p, const TensorMap& map, const Boxes& b, const Shared<T>& to, int first,
-                                  const Shared<uint64_t>& full, int index) {
-        constexpr int kPanels = Tile::kColumns / kPanel;
-        const uint32_t panel_bytes = static_cast<uint32_t>(p.box_tokens) * kPanel * sizeof(T);
-        if (lane_index() == 0) mbarrier_arrive_expect(full, index, b.count * kPanels * panel_bytes);
-        if (!b.inside) return;
+    ADZE_DEVICE static void load_tile(const TensorMap& map, const Box& b, const Tile& to, const Shared<uint64_t>& full,
+                                      int index) {
+        if (lane_index() == 0) mbarrier_arrive_expect(full, index, Tile::kElements * sizeof(T));
         const auto head = static_cast<int32_t>(block_index().y);
-        for (int panel = b.first_panel; panel < kPanels; panel += b.panel_step) {
-            bulk_load<4>(to, first + Tile::index(b.token, panel * kPanel), map, {panel * kPanel, head, b.slot, b.page},
+        for (int panel = b.first_panel; panel < Tile::kColumns / kPanel; panel += b.panel_step) {
+            bulk_load<4>(to.data, Tile::index(b.token, panel * kPanel), map, {panel * kPanel, head, b.slot, b.page},
                          full, index);
         }
     }
 
+    // What rows see of a tile, and zeros: what lies beyond a sequence's end or before a window may be NaN, and 0 * NaN
+    // would be one, or may have no memory.
+    template <class Tile>
+    ADZE_DEVICE static void copy_tile(const Params& p, const adze_kv_cache& cache, int head_dim, const Piece& piece,
+                                      int tile, const Box& b, const Tile& to, const Shared<uint64_t>& full, int index) {
+        constexpr int kChunks = Tile::kColumns / kChunk;
+        const Global<const T> memory = cache_memory<T>(cache, p.shape, head_dim);
+#pragma unroll 1
+        for (int box = 0; box < kTileKeys / p.box_tokens; ++box) {
+            const int64_t first = shuffle(b.page, box) * cache.page_stride + shuffle(b.slot, box) * cache.token_stride +
+                                  int64_t{block_index().y} * cache.head_stride;
+#pragma unroll 1
+            for (int i = lane_index(); i < p.box_tokens * kChunks; i += kWarpSize) {
+                const int token = i / kChunks, column = i % kChunks * kChunk, row = box * p.box_tokens + token;
+                const bool inside = guard(piece.sees(tile + row) && column < head_dim);
+                copy_chunk_async(to, row, column, memory, inside ? first + token * cache.token_stride + column : 0,
+                                 inside);
+            }
+        }
+        land_copies(full, index);
+    }
+    // Of the warp.
+    ADZE_DEVICE static void land_copies(const Shared<uint64_t>& full, int index) {
+        commit_copies();
+        wait_copies<0>();
+        fence_async_proxy();
+        sync_warp();
+        if (lane_index() == 0) mbarrier_arrive(full, index);
+    }
+
     ADZE_DEVICE static void bring_keys(const Params& p, const Storage& s) {
         Place place;
-        uint32_t landed = 0;
         const Share share(p);
 #pragma unroll 1
         for (int work = share.begin; work < share.end; ++work) {
             const Piece piece(p, work, share.num_work);
 #pragma unroll 1
             for (int tile = piece.kv_begin; tile < piece.kv_end; tile = piece.next_tile(tile)) {
-                const Boxes boxes = find_boxes(p, piece, tile);
+                const Box box = find_box(p, piece, tile);
+                const bool whole = guard(piece.sees_tile(tile));
+                const TileK k = s.k_tile(place.stage);
                 mbarrier_wait(s.k_free, place.stage, place.parity ^ 1);
-                bring<TileK>(p, p.k, boxes, s.k, place.stage * TileK::kElements, s.k_full, place.stage);
-                mbarrier_wait(s.v_free, place.stage, place.parity ^ 1);
-                const int first = place.stage * TileV::kElements;
-                if (tile + kTileKeys <= piece.kv_len) {
-                    bring<TileV>(p, p.v, boxes, s.v, first, s.v_full, place.stage);
+                if (whole) {
+                    load_tile(p.k_map, box, k, s.k_full, place.stage);
                 } else {
-                    bring<TileV>(p, p.v, boxes, s.v, first, s.v_landed, 0);
-                    mbarrier_wait(s.v_landed, 0, landed);
-                    landed ^= 1;
-                    clear_rows(s.v_tile(place.stage), piece.kv_len - tile);
-                    if (lane_index() == 0) mbarrier_arrive(s.v_full, place.stage);
+                    copy_tile(p, p.k, p.shape.head_dim_qk, piece, tile, box, k, s.k_full, place.stage);
+                }
+                const TileV v = s.v_tile(place.stage);
+                mbarrier_wait(s.v_free, place.stage, place.parity ^ 1);
+                if (whole) {
+                    load_tile(p.v_map, box, v, s.v_full, place.stage);
+                } else {
+                    copy_tile(p, p.v, p.shape.head_dim_v, piece, tile, box, v, s.v_full, place.stage);
                 }
                 place.advance();
             }
         }
-    }
-
-    // Behind the sequence's last token lies what its page held before, and 0 * NaN is NaN.
-    ADZE_DEVICE static void clear_rows(const TileV& v, int first) {
-        constexpr int kChunks = kDimV / kChunk;
-        for (int i = first * kChunks + lane_index(); i < kTileKeys * kChunks; i += kWarpSize) {
-            v.store_chunk(i / kChunks, i % kChunks * kChunk, typename TileV::Chunk{});
-        }
-        fence_async_proxy();
-        sync_warp();
     }
 
     // The rows of one consumer; zeros beyond the piece's.
@@ -302,11 +326,7 @@ private:
                 const int64_t index = token * p.q.row_stride + q_head(piece, row) * p.shape.head_dim_qk + column;
                 copy_chunk_async(s.q, row, column, memory, inside ? index : 0, inside);
             }
-            commit_copies();
-            wait_copies<0>();
-            fence_async_proxy();
-            sync_warp();
-            if (lane_index() == 0) mbarrier_arrive(s.q_full, group);
+            land_copies(s.q_full, group);
             parity ^= 1;
         }
     }
@@ -316,10 +336,9 @@ private:
     static constexpr int kSlots = 2;  // rows of a thread
 
     struct Rows {
-        int begin[kSlots], end[kSlots];  // keys that each sees
-        int most_begin, least_end;       // keys that all rows of the group see
-        float maximum[kSlots],
-            bias[kSlots];  // of the products; -maximum in units of exp2, and what weights are scaled by
+        int begin[kSlots], end[kSlots];        // keys that each sees
+        int most_begin, least_end;             // keys that all rows of the group see
+        float maximum[kSlots], bias[kSlots];   // of the products; kUnit - maximum in units of exp2, rounded
         float total[kSlots], rescale[kSlots];  // of the thread's own columns; of the sums since the last tile
     };
 
@@ -459,12 +478,14 @@ private:
         for (int i = 0; i < kDimV / 2; ++i) sums.value[i] *= rows.rescale[Sums::C::slot(i)];
     }
 
-    // Products to weights 2^(product * scale + bias); maxima and totals follow.
+    // Products to weights 2^((product - maximum) * scale + kUnit), by one fma where the maximum is near; maxima and totals
+    // follow.
     ADZE_DEVICE static void weigh(const Params& p, const Piece& piece, int tile, Rows& rows,
                                   typename Scores::C& scores) {
         if (tile < rows.most_begin || tile + kTileKeys > rows.least_end) mask(piece, tile, rows, scores);
         const float scale = p.shape.softmax_scale * kLog2E;
-        float largest[kSlots], tile_total[kSlots];
+        float largest[kSlots], tile_total[kSlots], bias[kSlots];
+        bool far[kSlots];
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) largest[s] = rows.maximum[s], tile_total[s] = 0.0f;
 #pragma unroll
@@ -474,21 +495,33 @@ private:
         }
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) {
-            rows.maximum[s] = Scores::C::reduce_row(largest[s], Max());
+            const float before = rows.maximum[s], maximum = Scores::C::reduce_row(largest[s], Max());
+            const bool none = maximum == -infinity();
             // No finite product yet: 2^(-inf - -inf) would be NaN, 2^(-inf - 0) is the 0 that is meant.
-            const float bias = rows.maximum[s] == -infinity() ? kUnit : fma(-rows.maximum[s], scale, kUnit);
-            const float change = bias - rows.bias[s];
+            const float sum_bias = none ? kUnit : fma(-maximum, scale, kUnit);
+            far[s] = !none && (sum_bias < -kNear || sum_bias > kNear);
+            const float change = far[s] ? (before - maximum) * scale : sum_bias - rows.bias[s];
             rows.rescale[s] = exp2_approx(change < 0.0f ? change : 0.0f);  // it grows only where nothing was summed yet
-            rows.bias[s] = bias;
+            rows.maximum[s] = maximum;
+            rows.bias[s] = sum_bias;
+            bias[s] = far[s] ? kUnit : sum_bias;
         }
+        if (ballot(far[0] || far[1]) != 0) subtract_maxima(rows, far, scores);
 #pragma unroll
         for (int i = 0; i < kTileKeys / 2; ++i) {
             const int s = Scores::C::slot(i);
-            scores.value[i] = exp2_approx(fma(scores.value[i], scale, rows.bias[s]));
+            scores.value[i] = exp2_approx(fma(scores.value[i], scale, bias[s]));
             tile_total[s] += scores.value[i];
         }
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) rows.total[s] = fma(rows.total[s], rows.rescale[s], tile_total[s]);
+    }
+    ADZE_DEVICE static void subtract_maxima(const Rows& rows, const bool (&far)[kSlots], typename Scores::C& scores) {
+#pragma unroll
+        for (int i = 0; i < kTileKeys / 2; ++i) {
+            const int s = Scores::C::slot(i);
+            scores.value[i] -= far[s] ? rows.maximum[s] : 0.0f;
+        }
     }
 
     // -inf where a row does not see the key.

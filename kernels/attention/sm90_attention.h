@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attention/attention.h"
+#include "device/arch.h"
 #include "device/target.h"
 
 namespace adze {
@@ -10,13 +11,16 @@ class LaunchStream;
 
 inline namespace ADZE_TARGET {
 
+// Whether runs of such plans may come to it. One of its blocks fills a processor.
+bool may_take_sm90_prefill(Arch arch, const AttentionShape& shape);
+
 // Runs the pieces of the highest row tiles. False, and nothing is launched, where the device or the call is not one for it:
 // another kernel must serve them. Its conditions, apart from sm_90a:
 //   - q, the caches and o have one 16-bit format, the caches no scales; p, as one number of that format, would waste an f32 o
 //   - no mask (in deterministic contexts, no room for one in the plan), ALiBi, learned sinks or soft cap; softmax_scale is
 //     positive and at most 1 / log2(e)
 //   - pages of a multiple of 8 tokens, which is what the copy engine can put together to swizzled tiles; the caches' data and
-//     strides, and q's, are multiples of 16 bytes; fewer than 2^31 tokens
+//     strides, and q's, are multiples of 16 bytes
 bool launch_sm90_prefill(LaunchStream& stream, const AttentionParams& p);
 
 }  // namespace ADZE_TARGET

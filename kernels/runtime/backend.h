@@ -32,15 +32,15 @@ struct BackendTable {
     void* (*allocate)(DeviceContext* context, uint64_t bytes);  // aligned to 256 bytes
     // Waits for what uses the memory. Fails with what the device reports, which may be of earlier work.
     void (*release)(DeviceContext* context, void* data);
-    // Addresses that get memory by granules; sizes are multiples of the granularity, in bytes. Fails with NOT_SUPPORTED where
-    // the device has no such thing.
+    // Addresses that get memory by granules; `granule` is the granularity, of which sizes are multiples, in bytes. Fails with
+    // NOT_SUPPORTED where the device has no such thing.
     uint64_t (*granularity)(DeviceContext* context);
-    void* (*reserve)(DeviceContext* context, uint64_t bytes);               // aligned to the granularity
+    void* (*reserve)(DeviceContext* context, uint64_t bytes, uint64_t granule);  // aligned to the granularity
     void (*unreserve)(DeviceContext* context, void* data, uint64_t bytes);  // has no memory any more; does not fail
-    void (*map)(DeviceContext* context, void* data,
-                uint64_t bytes);  // has no memory; all of it gets some, or none does
-    void (*unmap)(DeviceContext* context, void* data,
-                  uint64_t bytes);  // all of it has memory that nothing uses any more
+    // `data` has no memory; all of it gets some, or none does.
+    void (*map)(DeviceContext* context, void* data, uint64_t bytes, uint64_t granule);
+    // All of it has memory that nothing uses any more.
+    void (*unmap)(DeviceContext* context, void* data, uint64_t bytes, uint64_t granule);
     // Host memory, aligned to 16 bytes: pinned, so that copies of it go on while the host does. Release does not fail.
     void* (*allocate_host)(DeviceContext* context, uint64_t bytes);
     void (*release_host)(DeviceContext* context, void* data);

@@ -174,7 +174,7 @@ uint64_t granularity(DeviceContext*) {
     return kHugePage;
 }
 
-void* reserve(DeviceContext*, uint64_t bytes) {
+void* reserve(DeviceContext*, uint64_t bytes, uint64_t) {
     void* data = reserve_addresses(bytes);
     if (data == nullptr) fail_out_of_memory(bytes);
     return data;
@@ -184,12 +184,12 @@ void unreserve(DeviceContext*, void* data, uint64_t bytes) {
     munmap(data, bytes);
 }
 
-void map(DeviceContext*, void* data, uint64_t bytes) {
+void map(DeviceContext*, void* data, uint64_t bytes, uint64_t) {
     if (!give_memory(data, bytes)) fail_out_of_memory(bytes);
     prefer_huge_pages(data, bytes);
 }
 
-void unmap(DeviceContext*, void* data, uint64_t bytes) {
+void unmap(DeviceContext*, void* data, uint64_t bytes, uint64_t) {
     if (!take_memory(data, bytes)) fail_out_of_memory(bytes);
 }
 

@@ -262,8 +262,7 @@ private:
         return std::max(bytes, kLeast);
     }
 
-    static void* reserve(DeviceContext* context, uint64_t bytes) {
-        const uint64_t granule = granularity(context);
+    static void* reserve(DeviceContext* context, uint64_t bytes, uint64_t granule) {
         const OnDevice scope(of(context));
         void* data = nullptr;
         ADZE_GPU(ReserveAddresses, &data, bytes, granule);
@@ -278,8 +277,7 @@ private:
         }
     }
 
-    static void map(DeviceContext* context, void* data, uint64_t bytes) {
-        const uint64_t granule = granularity(context);
+    static void map(DeviceContext* context, void* data, uint64_t bytes, uint64_t granule) {
         const OnDevice scope(of(context));
         const int device = of(context).device->index;
         uint64_t mapped = 0;
@@ -295,8 +293,7 @@ private:
         }
     }
 
-    static void unmap(DeviceContext* context, void* data, uint64_t bytes) {
-        const uint64_t granule = granularity(context);
+    static void unmap(DeviceContext* context, void* data, uint64_t bytes, uint64_t granule) {
         const OnDevice scope(of(context));
         for (uint64_t at = 0; at < bytes; at += granule) {
             ADZE_GPU(UnmapMemory, static_cast<char*>(data) + at, granule);
@@ -478,7 +475,9 @@ private:
         Api::operators().require_attention(shape);
     }
     static AttentionSplit attention_split(const DeviceContext* context, const AttentionShape& shape) {
-        return Api::operators().attention_split(shape, of(context).device->num_processors, of(context).deterministic);
+        const Device& device = *of(context).device;
+        return Api::operators().attention_split(shape, device.code->arch, device.num_processors,
+                                                of(context).deterministic);
     }
 
     // A row-major matrix in host memory becomes a dense one in device memory.

@@ -23,12 +23,13 @@ inline void* reserve_addresses(uint64_t bytes) {
     return data;
 }
 
-// Both false: the host has no such memory, and nothing has changed.
+// Both false: the host has no such memory, and where there is some has not changed.
 inline bool give_memory(void* data, uint64_t bytes) {
     return mprotect(data, bytes, PROT_READ | PROT_WRITE) == 0;
 }
+// What it held is gone, also if it fails.
 inline bool take_memory(void* data, uint64_t bytes) {
-    return mprotect(data, bytes, PROT_NONE) == 0 && madvise(data, bytes, MADV_DONTNEED) == 0;
+    return madvise(data, bytes, MADV_DONTNEED) == 0 && mprotect(data, bytes, PROT_NONE) == 0;
 }
 
 }  // namespace adze

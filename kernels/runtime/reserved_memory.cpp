@@ -19,7 +19,7 @@ ReservedMemory::ReservedMemory(const BackendTable& backend, DeviceContext* conte
       bytes_(bytes),
       granularity_(backend.granularity(context)),
       granules_(divide_up(bytes, granularity_)),
-      data_(backend.reserve(context, granules_ * granularity_)) {
+      data_(backend.reserve(context, granules_ * granularity_, granularity_)) {
     try {
         mapped_.resize(granules_);
     } catch (...) {
@@ -72,7 +72,7 @@ std::vector<ReservedMemory::Run> ReservedMemory::runs(size_t begin, size_t end, 
 
 void ReservedMemory::set(const Run& run, bool mapped) {
     char* data = static_cast<char*>(data_) + run.begin * granularity_;
-    (mapped ? backend_.map : backend_.unmap)(context_, data, (run.end - run.begin) * granularity_);
+    (mapped ? backend_.map : backend_.unmap)(context_, data, (run.end - run.begin) * granularity_, granularity_);
     std::fill(mapped_.begin() + static_cast<int64_t>(run.begin), mapped_.begin() + static_cast<int64_t>(run.end),
               mapped);
 }

@@ -121,7 +121,7 @@ uint64_t granularity(DeviceContext*) {
     return kHugePage;
 }
 
-void* reserve(DeviceContext*, uint64_t bytes) {
+void* reserve(DeviceContext*, uint64_t bytes, uint64_t) {
     void* data = sim::sim_reserve(bytes);
     if (data == nullptr) fail_out_of_memory(bytes);
     return data;
@@ -131,12 +131,12 @@ void unreserve(DeviceContext*, void* data, uint64_t) {
     sim::sim_release(data);
 }
 
-void map(DeviceContext* context, void* data, uint64_t bytes) {
+void map(DeviceContext* context, void* data, uint64_t bytes, uint64_t) {
     require_fits(context, bytes);
     if (!sim::sim_map(data, bytes)) fail_out_of_memory(bytes);
 }
 
-void unmap(DeviceContext*, void* data, uint64_t bytes) {
+void unmap(DeviceContext*, void* data, uint64_t bytes, uint64_t) {
     if (!sim::sim_unmap(data, bytes)) fail_out_of_memory(bytes);
 }
 
@@ -182,7 +182,8 @@ void require_attention(const DeviceContext* context, const AttentionShape& shape
 }
 
 AttentionSplit attention_split(const DeviceContext* context, const AttentionShape& shape) {
-    return of(context).operators.attention_split(shape, of(context).device.num_processors, of(context).deterministic);
+    return of(context).operators.attention_split(shape, of(context).device.arch, of(context).device.num_processors,
+                                                 of(context).deterministic);
 }
 
 // Device memory for as long as a call takes.

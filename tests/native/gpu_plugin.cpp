@@ -143,7 +143,7 @@ struct FakeApi {
     static const GpuOperators& operators() {
         static const GpuOperators kOperators = [] {
             GpuOperators none{};
-            none.attention_split = [](const AttentionShape&, int, bool) { return AttentionSplit{}; };
+            none.attention_split = [](const AttentionShape&, Arch, int, bool) { return AttentionSplit{}; };
             none.require_attention = [](const AttentionShape&) {};
             return none;
         }();

@@ -50,7 +50,7 @@ void read(DeviceStream* stream, void* to, const void* from, uint64_t bytes) {
 OwnedRange ranges[4];  // of a granule each; their state stays to be looked at
 int waits;
 
-void* reserve(DeviceContext*, uint64_t bytes) {
+void* reserve(DeviceContext*, uint64_t bytes, uint64_t) {
     for (OwnedRange& range : ranges) {
         if (range.reserved || bytes != sizeof range) continue;
         range = {true, 0, 0};
@@ -94,8 +94,8 @@ constexpr adze::BackendTable make_table() {
     table.granularity = [](DeviceContext*) { return uint64_t{OwnedRange::kGranule}; };
     table.reserve = reserve;
     table.unreserve = [](DeviceContext*, void* data, uint64_t) { static_cast<OwnedRange*>(data)->reserved = false; };
-    table.map = [](DeviceContext*, void* data, uint64_t) { change(data, 1); };
-    table.unmap = [](DeviceContext*, void* data, uint64_t) { change(data, -1); };
+    table.map = [](DeviceContext*, void* data, uint64_t, uint64_t) { change(data, 1); };
+    table.unmap = [](DeviceContext*, void* data, uint64_t, uint64_t) { change(data, -1); };
     table.allocate_host = [](DeviceContext*, uint64_t bytes) { return std::malloc(bytes); };
     table.release_host = [](DeviceContext*, void* data) { std::free(data); };
     table.write = write;

@@ -171,22 +171,164 @@ TEST_P(Prefill, LargeAndTinyInputs) {
     }
 }
 
-// What a key holds that a query does not see must not reach it, whatever it is, but for the values of a key that some row
-// of the same 128 sees.
+// Logits of every size, each one product, so that only the softmax may err: attention_test.cpp has the same for the kernels
+// of all machines.
+TEST_P(Prefill, AdversarialLogits) {
+    const std::vector<std::pair<const char*, std::function<double(int64_t)>>> kinds{
+        {"plus or minus 1e4", [&](int64_t) { return random.coin() ? 1e4 : -1e4; }},
+        {"around 1e4", [&](int64_t) { return 1e4 + double(random.integer(-8, 8)); }},
+        {"around -1e4", [&](int64_t) { return -1e4 + double(random.integer(-8, 8)); }},
+        {"all equal and very low", [](int64_t) { return -5e4; }},
+        {"one huge", [](int64_t t) { return t % 137 == 3 ? 1.5e38 : 0.0; }},
+        {"one lowest", [](int64_t t) { return t % 137 == 3 ? -1.5e38 : 0.0; }},
+        {"largest and lowest", [&](int64_t) { return random.coin() ? 1.5e38 : -1.5e38; }},
+        {"huge, close to each other", [&](int64_t t) { return 0x1p30 + double(random.integer(0, 3) * (t & ~63)); }},
+        {"alternating tails", [&](int64_t t) { return (t / 64 % 2 ? 60 : -60) + random.normal(); }},
+        {"alternating tails, far",
+         [&](int64_t t) { return (t / 128 % 2 ? 9000 : -9000) + double(random.integer(-9, 9)); }},
+        {"rising from near to far", [](int64_t t) { return double(t) * 4; }},
+        {"rising from far to near", [](int64_t t) { return double(t) * 4 - 1600; }},
+        {"falling", [](int64_t t) { return double(-t) * 2.5; }},
+        {"some masked by -inf", [&](int64_t t) { return t > 0 && random.coin() ? -HUGE_VAL : random.normal(); }},
+        {"all -inf but one", [](int64_t t) { return t == 290 ? 0.5 : -HUGE_VAL; }},
+        {"all -inf but one, far", [](int64_t t) { return t == 290 ? 3e4 : -HUGE_VAL; }},
+        {"all -inf", [](int64_t) { return -HUGE_VAL; }}};
+    constexpr double kScale = 0.5;
+    for (adze_dtype dtype : {ADZE_DTYPE_BF16, ADZE_DTYPE_F16}) {
+        // q's one number, so that keys of f16 reach logits of 5e8.
+        const double q = dtype == ADZE_DTYPE_F16 ? 0x1p14 : 1, most = dtype == ADZE_DTYPE_F16 ? 65504 : 3.38e38;
+        for (const auto& [name, logit] : kinds) {
+            AttentionCase c = bf16({{140, 300}, {66, 1500}}, {1, 1, 64, 64, true, 0, kScale});
+            c.q_dtype = c.kv_dtype = c.o_dtype = dtype;
+            AttentionCall call(context, stream, c, random, kit::normal(random));
+            SCOPED_TRACE(testing::Message() << name << ' ' << call.c);
+            for (int64_t r = 0; r < call.paging.tokens(); ++r) {
+                for (int e = 0; e < 64; ++e) call.q.set(r, e, e ? 0 : q);
+            }
+            for (int s = 0; s < 2; ++s) {
+                for (int64_t t = 0; t < call.paging.kv_len(s); ++t) {
+                    const auto [page, slot] = call.paging.find(s, t);
+                    const double value = logit(t), key = value / kScale / q;
+                    for (int e = 0; e < 64; ++e) {
+                        const double clamped = std::isinf(key) ? key : std::clamp(key, -most, most);
+                        call.k.elements.set(0, call.k.offset(page, slot, 0, e), e ? 0 : clamped);
+                        // A weight of exactly 0 leaves nothing of a large value.
+                        if (std::isinf(key)) call.v.elements.set(0, call.v.offset(page, slot, 0, e), 6e4);
+                    }
+                }
+            }
+            call.q.freeze(), call.k.elements.freeze(), call.v.elements.freeze();
+            expect_close(call);
+        }
+    }
+}
+
+// What a key holds that a query does not see must not reach it, whatever it is, but for the values of a key that shares its
+// 128 with one that some row of the query's 128 sees.
 TEST_P(Prefill, NanStaysWhereItIsSeen) {
-    AttentionCall call(context, stream, bf16({{300, 300}, {140, 140}}, {1, 1, 64, 64}), random, kit::normal(random));
-    const auto [page, slot] = call.paging.find(0, 200);
+    constexpr int kPast = 37;
+    AttentionCall call(context, stream, bf16({{300, 300 + kPast}, {140, 140}}, {1, 1, 64, 64}), random,
+                       kit::normal(random));
+    const auto [page, slot] = call.paging.find(0, 200 + kPast);
     call.k.elements.set(0, call.k.offset(page, slot, 0, 3), NAN);
-    const auto [v_page, v_slot] = call.paging.find(0, 290);
+    const auto [v_page, v_slot] = call.paging.find(0, 290 + kPast);
     call.v.elements.set(0, call.v.offset(v_page, v_slot, 0, 5), NAN);
     call.k.elements.freeze(), call.v.elements.freeze();
     call.run(stream);
     for (int64_t row = 0; row < call.paging.tokens(); ++row) {
         EXPECT_EQ(std::isnan(call.o.at(row, 7)), row >= 200 && row < 300) << row;
-        if (row < 256 || row >= 290) {
-            EXPECT_EQ(std::isnan(call.o.at(row, 5)), row >= 200 && row < 300) << row;
-        }
+        // Rows 128 to 255 see keys from 256 to 292, and so meet the value of 327.
+        EXPECT_EQ(std::isnan(call.o.at(row, 5)), row >= 128 && row < 300) << row;
     }
+}
+
+// One block a processor, and of the tiles of keys only those that rows see.
+TEST_P(Prefill, TakesTheTilesThatAreSeen) {
+    adze_device_info info{};
+    info.struct_size = sizeof info;
+    ADZE_ASSERT_OK(adze_context_info(context, &info));
+    const auto check_tiles = [&](oracle::AttentionShape shape, Sequence sequence, int64_t tiles) {
+        AttentionCall call(context, stream, bf16({sequence}, shape), random, kit::normal(random));
+        SCOPED_TRACE(call.c);
+        const int before = launches();
+        expect_close(call);
+        for (const adze_sim_launch& launch : prefills_since(before)) {
+            const int64_t products = tiles * shape.kv_heads * 128 * 128 * (shape.dim_qk + shape.dim_v);
+            EXPECT_EQ(launch.matrix_multiply_adds, uint64_t(products));
+            EXPECT_LE(launch.grid_x * launch.grid_y, info.num_processors);
+        }
+    };
+    // Positions from 700 on: the rows' 128s end at 828, 956 and 1000.
+    check_tiles({1, 1, 64, 64}, {300, 1000}, 7 + 8 + 8);
+    check_tiles({1, 1, 128, 128}, {300, 1000}, 7 + 8 + 8);
+    check_tiles({1, 1, 192, 128, false}, {300, 1000}, 3 * 8);
+    // A block a head: no piece is cut. 128 rows see keys 371 to 517 and 2 see 499 to 519, and the sinks.
+    const int heads = info.num_processors / 2 + 1;
+    check_tiles({heads, heads, 64, 64, true, 20}, {130, 520}, 3 + 2);
+    check_tiles({heads, heads, 64, 64, true, 20, 0, 10}, {130, 520}, (1 + 3) + (1 + 2));
+}
+
+// Captured with one batch, launched with others: more rows, fewer, none for this kernel.
+TEST_P(Prefill, FollowsThePlansNextBatch) {
+    AttentionCall call(context, stream, bf16({{300, 300}, {150, 700}}, {4, 2, 64, 64}), random, kit::normal(random));
+    call.o.poison(), call.lse.poison();
+    ADZE_ASSERT_OK(adze_stream_begin_capture(stream));
+    const adze_attention_desc desc = call.desc();
+    ADZE_EXPECT_OK(adze_attention_run(stream, &desc));
+    const auto graph = kit::make<kit::Graph>([&](adze_graph** out) { return adze_stream_end_capture(stream, out); });
+    EXPECT_TRUE(call.o.unchanged());
+    const oracle::Paging first = call.paging;
+    for (const auto [qo_len, kv_len] : {Sequence{150, 700}, {1, 650}, {65, 65}, {0, 0}, {149, 333}}) {
+        SCOPED_TRACE(testing::Message() << qo_len << ':' << kv_len);
+        call.paging = first;
+        if (qo_len == 1) {  // and one token of the other: no row for this kernel
+            call.paging.qo_indptr[1] = 1;
+        }
+        call.paging.qo_indptr[2] = int32_t(call.paging.qo_indptr[1] + qo_len);
+        const int64_t pages = (kv_len + 15) / 16;
+        call.paging.kv_indptr[2] = int32_t(call.paging.kv_indptr[1] + pages);
+        call.paging.kv_last_page_len[1] = int32_t(pages ? kv_len - (pages - 1) * 16 : 0);
+        call.update(stream);
+        call.o.poison(), call.lse.poison();
+        const int before = launches();
+        ADZE_ASSERT_OK(adze_graph_launch(graph, stream));
+        ADZE_ASSERT_OK(adze_stream_synchronize(stream));
+        if (counts()) {
+            EXPECT_EQ(prefills_since(before).size(), 1u);
+        }
+        call.expect_close();
+        EXPECT_TRUE(call.o.framed(call.paging.tokens()));
+    }
+}
+
+// Page ids have 32 bits, the copy engine's sizes 2^32. Pages of 16 tokens overlap here but for every 16th.
+TEST_P(Prefill, MorePagesThanTheCopyEngineCounts) {
+    AttentionCall call(context, stream, bf16({{130, 250}}, {1, 1, 64, 64}), random, kit::normal(random));
+    std::vector<kit::Buffer> buffers;
+    const auto lay_out = [&](const kit::Cache& from) {
+        constexpr int64_t kPages = (int64_t{1} << 32) + 1;
+        adze_buffer* buffer = buffers.emplace_back(kit::make<kit::Buffer>(
+            [&](adze_buffer** out) { return adze_buffer_reserve(context, (kPages + 15) * 64 * 2, out); }));
+        const auto bytes = uint64_t(from.elements.columns()) * 2;
+        ADZE_EXPECT_OK(adze_buffer_map(buffer, 0, bytes));
+        ADZE_EXPECT_OK(adze_buffer_write(buffer, 0, from.elements.data(), bytes, stream));
+        adze_kv_cache out = from.view();
+        out.data = adze_buffer_data(buffer), out.num_pages = kPages, out.page_stride = 64;
+        return out;
+    };
+    for (int32_t& id : call.paging.kv_indices) id *= 16;
+    call.upload_indices();
+    adze_attention_desc desc = call.desc();
+    desc.k = lay_out(call.k), desc.v = lay_out(call.v);
+    for (int32_t& id : call.paging.kv_indices) id /= 16;
+    call.o.poison(), call.lse.poison();
+    const int before = launches();
+    ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
+    ADZE_ASSERT_OK(adze_stream_synchronize(stream));
+    if (counts()) {
+        EXPECT_EQ(prefills_since(before).size(), 1u);
+    }
+    call.expect_close();
 }
 
 // Where a sequence's pieces begin and end is all that its bits depend on: here nowhere but at its ends.

@@ -462,6 +462,57 @@ TEST_P(ReservedCache, OnePagePerSequenceGrows) {
     }
 }
 
+// A sequence is one page, far into the cache; granules end anywhere in it. What lies behind its end, before its window and
+// behind the sinks has no memory. 16 bits and these many rows are what the fastest kernels take.
+TEST_P(ReservedCache, OnlyWhatIsSeenNeedsMemory) {
+    constexpr int64_t kTokenStride = 24040, kPageSize = 1024, kPageStride = kPageSize * kTokenStride;  // elements
+    constexpr int64_t kPages = int64_t{1} << 14;
+    for (const int window : {0, 100}) {
+        for (const int sinks : {0, 3}) {
+            if (window == 0 && sinks > 0) continue;
+            kit::AttentionCase c{.sequences = {{130, random.integer(700, 900)}, {70, random.integer(500, 640)}},
+                                 .shape = {1, 1, 64, 64, true, window, 0, sinks},
+                                 .page_size = kPageSize};
+            c.q_dtype = c.kv_dtype = c.o_dtype = ADZE_DTYPE_BF16;
+            c.o_gap = 0;
+            kit::AttentionCall call(context, stream, c, random, kit::normal(random));
+            SCOPED_TRACE(call.c);
+            std::vector<Buffer> buffers;
+            const auto lay_out = [&](const kit::Cache& from) {
+                const adze_buffer* buffer = buffers.emplace_back(reserve(context, uint64_t(kPages * kPageStride) * 2));
+                adze_kv_cache out = from.view();
+                out.data = adze_buffer_data(buffer), out.num_pages = kPages;
+                out.page_stride = kPageStride, out.token_stride = kTokenStride;
+                return out;
+            };
+            adze_attention_desc desc = call.desc();
+            desc.k = lay_out(call.k), desc.v = lay_out(call.v);
+            kit::Tensor page_ids(ADZE_DTYPE_I32, 1, 2);
+            for (int s = 0; s < 2; ++s) {
+                const int64_t id = kPages - 1 - s * random.integer(1, kPages / 2);
+                page_ids.set(0, s, double(id));
+                const int64_t kv_len = call.paging.kv_len(s), first = kv_len - call.paging.qo_len(s) - window + 1;
+                for (int64_t t = 0; t < kv_len; ++t) {
+                    if (window != 0 && t >= sinks && t < first) continue;
+                    const auto [page, slot] = call.paging.find(s, t);
+                    const uint64_t to = uint64_t(id * kPageStride + slot * kTokenStride) * 2, bytes = 64 * 2;
+                    for (const auto& [buffer, cache] :
+                         {std::pair{&buffers[0], &call.k}, std::pair{&buffers[1], &call.v}}) {
+                        ADZE_ASSERT_OK(adze_buffer_map(*buffer, to, bytes));
+                        ADZE_ASSERT_OK(adze_buffer_write(
+                            *buffer, to, cache->elements.data() + cache->offset(page, slot, 0, 0) * 2, bytes, stream));
+                    }
+                }
+            }
+            desc.kv_indices = page_ids.view();
+            call.o.poison(), call.lse.poison();
+            ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
+            ADZE_ASSERT_OK(adze_stream_synchronize(stream));
+            call.expect_close();
+        }
+    }
+}
+
 // On a GPU that would be the end of the process.
 TEST_P(ReservedCache, TheSimulatorSeesAPageWithoutMemory) {
     if (GetParam().backend != ADZE_BACKEND_SIM) GTEST_SKIP() << "of the simulator";

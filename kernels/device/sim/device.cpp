@@ -262,12 +262,14 @@ void* sim_allocate(uint64_t bytes) {
 
 void* sim_reserve(uint64_t bytes) {
     const uint64_t all = bytes + 2 * kHugePage;
-    void* mapping = all < bytes ? nullptr : reserve_addresses(all);
+    const auto unmap = [all](void* mapping) { munmap(mapping, all); };
+    std::unique_ptr<void, decltype(unmap)> mapping(all < bytes ? nullptr : reserve_addresses(all), unmap);
     if (mapping == nullptr) return nullptr;
-    const auto start = reinterpret_cast<uintptr_t>(mapping), data = start + kHugePage;
+    const auto start = reinterpret_cast<uintptr_t>(mapping.get()), data = start + kHugePage;
     auto granules = std::make_unique<Granules>(data, bytes / kHugePage);
     const std::unique_lock lock(ranges_mutex);
     ranges[start] = {.end = start + all, .data = data, .data_end = data + bytes, .granules = std::move(granules)};
+    mapping.release();
     return reinterpret_cast<void*>(data);
 }
 

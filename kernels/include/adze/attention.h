@@ -162,9 +162,11 @@ typedef struct adze_attention_desc {
 } adze_attention_desc;
 
 /** Runs the plan's batch as of the last update. What it writes, o, lse and the workspace, may overlap nothing else that
- *  the descriptor names, of a cache from its first element to its last. In a capture, where batches come later, q, o, lse,
- *  kv_indices and mask must be large enough for the plan's capacities. A page id outside the cache is INVALID_ARGUMENT on
- *  cpu and sim; on a GPU only in a context with ADZE_CONTEXT_CHECK_INDICES. */
+ *  the descriptor names, of a cache from its first element to its last. Of the caches it reads the tokens that causal,
+ *  window and sink_tokens let some query see: in a reserved buffer no others need memory. What sm_90a's faster prefill
+ *  asks for says docs/performance.md, "Prefill on sm_90a". In a capture, where batches come later, q, o, lse, kv_indices
+ *  and mask must be large enough for the plan's capacities. A page id outside the cache is INVALID_ARGUMENT on cpu and
+ *  sim; on a GPU only in a context with ADZE_CONTEXT_CHECK_INDICES. */
 ADZE_API adze_status adze_attention_run(adze_stream* stream, const adze_attention_desc* desc);
 
 /** Stores the keys and values of a batch's query tokens at their positions in the cache, each the f32 quotient of its

@@ -93,8 +93,9 @@ Logit<Real> logit(const AttentionShape& shape, const double* q, const Real* k, d
         magnitude += std::fabs(double(product));
         terms += product != 0;
     }
-    // One term and a scale of one leave nothing to round: then only softmax itself may err.
-    const double roundings = std::max(0, terms - 1) + (scale == 1 ? 0 : terms + 2);
+    // One term and a scale that is a power of two leave nothing to round: then only softmax itself may err.
+    const bool exact = scale == 1 || (terms <= 1 && scale != 0 && std::exp2(std::ilogb(scale)) == scale);
+    const double roundings = std::max(0, terms - 1) + (exact ? 0 : terms + 2);
     Logit<Real> out{dot * scale, roundings * kRoundoff * magnitude * std::fabs(double(scale))};
     if (shape.soft_cap > 0) {  // of slope 1 at most; exponentials give tanh some roundings of 1
         const Real cap = static_cast<Real>(shape.soft_cap);
