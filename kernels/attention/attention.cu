@@ -8,6 +8,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
+namespace {
 
 void require_head_dim(int32_t value, const char* name) {
     for (const int32_t supported : {64, 80, 96, 128, 256}) {
@@ -18,6 +19,8 @@ void require_head_dim(int32_t value, const char* name) {
          "128 for v",
          name, value);
 }
+
+}  // namespace
 
 void gpu_require_attention(const AttentionShape& shape) {
     if (shape.head_dim_qk == 192 && shape.head_dim_v == 128) return;
@@ -39,17 +42,19 @@ AttentionSplit gpu_attention_split(const AttentionShape& shape, Arch arch, int n
     return split;
 }
 
+namespace {
+
 // Parts of q and p: one where nothing but the rounding of what is multiplied is lost.
 int q_parts(const AttentionParams& p) {
     const adze_dtype multiplied = p.k.dtype == ADZE_DTYPE_F16 ? ADZE_DTYPE_F16 : ADZE_DTYPE_BF16;
     return p.q.dtype == multiplied ? 1 : p.q.dtype == ADZE_DTYPE_F32 ? 3 : 2;
 }
-int p_parts(const AttentionParams& p) {
+int p_parts(const AttentionKernelParams& p) {
     const bool is_bf16 = p.k.dtype != ADZE_DTYPE_F16;  // as which quantised numbers are multiplied
     if (p.o.dtype == ADZE_DTYPE_F32) return is_bf16 ? 3 : 2;
     // A row's largest weight is 1, which every format has, but for phi and for scales of values; o may then be finer.
     const bool finer = p.o.dtype == ADZE_DTYPE_F16 && is_bf16;
-    return finer && (p.phi.data != nullptr || has_token_scales(p.v)) ? 2 : 1;
+    return finer && (p.unified || scales_vary(p.v)) ? 2 : 1;
 }
 
 float bound(float given, float most) {
@@ -70,7 +75,6 @@ AttentionKernelParams kernel_params(const AttentionParams& p) {
     out.num_work = max_work(*p.plan);
     out.num_merges = max_merges(*p.plan);
     out.q_parts = q_parts(p);
-    out.p_parts = p_parts(p);
     out.unified = p.softmax == ADZE_SOFTMAX_UNIFIED;
     return out;
 }
@@ -86,6 +90,7 @@ void launch_height(LaunchStream& stream, const AttentionPlan& plan, AttentionKer
         const SoftmaxCase c{stream.arch(), params.k.dtype, plan.shape.head_dim_qk, params.tile_rows};
         params.unified = tuned_softmax(c) == ADZE_SOFTMAX_UNIFIED;
     }
+    params.p_parts = p_parts(params);
     const int64_t blocks = stream.capturing() ? params.blocks : plan.schedule.used_blocks[height];
     launch_instance<Stored>(stream, params, blocks);
 }
@@ -115,6 +120,8 @@ void launch_attention(LaunchStream& stream, const AttentionParams& p) {
     }
     launch_merges(stream, *p.plan, params);
 }
+
+}  // namespace
 
 void attention(LaunchStream& stream, const AttentionParams& p) {
     switch (p.k.dtype) {

@@ -57,11 +57,11 @@ ADZE_DEVICE void split_parts(float x, float (&part)[3]) {
     }
 }
 
-// Within a few roundings of itself: what is small by its series, which leaves 2^-26 of it at 1/2; elsewhere the 1 is the
+// Within a few roundings of itself: what is small by its series, which leaves 2^-27 of it at 0.4; elsewhere the 1 is the
 // larger term.
 ADZE_DEVICE float tanh_of(float x) {
     const float size = float_from_bits(float_bits(x) & 0x7fffffffu), square = x * x;
-    if (size < 0.5f) {
+    if (size < 0.4f) {
         float sum = 21844.0f / 6081075.0f;
         sum = fma(sum, square, -1382.0f / 155925.0f);
         sum = fma(sum, square, 62.0f / 2835.0f);
@@ -73,12 +73,13 @@ ADZE_DEVICE float tanh_of(float x) {
     return 1.0f - 2.0f * exp2_approx(-log2_approx(1.0f + exp_of(2.0f * x)));  // no division: it costs registers
 }
 
-// How far from phi the logits of a unified piece may be, for weights in bf16. Sums of up to 2^31 weights and of their
-// products stay below f32's 2^128 as long as no weight exceeds 2^96 = e^66 (what values do to that is seen when the sums
-// are no longer finite), and what f32 flushes, below 2^-126 each, stays below 2^-24 of a row's largest weight as long as
-// that is 2^-71 = e^-49 or more. f16 takes the stable softmax: its numbers reach over 2^30 (2^40 with subnormal ones, which
-// gfx90a has not), and 2^22 of that are the precision of p in two parts, so that phi could be off by 3 at most.
-constexpr float kMostBelowPhi = 49.0f, kMostAbovePhi = 66.0f;
+// How far from phi the logits of a unified piece may be, for weights in bf16. Sums of up to 2^31 weights stay below f32's
+// 2^128 as long as no weight exceeds 2^96 = e^66, and what f32 flushes, below 2^-126 each, stays below 2^-24 of a row's
+// largest weight as long as that is 2^-71 = e^-49 or more. What values do to that is seen in their sums: they are no longer
+// finite, or below kLeastSum, where what f32 flushes may be more of them than its rounding is. f16 takes the stable softmax:
+// its numbers reach over 2^30 (2^40 with subnormal ones, which gfx90a has not), and 2^22 of that are the precision of p in
+// two parts, so that phi could be off by 3 at most.
+constexpr float kMostBelowPhi = 49.0f, kMostAbovePhi = 66.0f, kLeastSum = 0x1p-100f;
 
 template <class Stored>
 constexpr bool kIsQuantised = sizeof(Stored) == 1;
@@ -98,8 +99,7 @@ struct PlainValues {
 // together, of 64 8 of one row; those of int4x2 are 8 columns apart.
 template <int kRowCount, int kColumnCount>
 struct ResultRunTile {
-    using Element = float;
-    static constexpr int kRows = kRowCount, kColumns = kColumnCount, kElements = kRows * kColumns;
+    static constexpr int kColumns = kColumnCount, kElements = kRowCount * kColumns;
 
     Shared<float> data;
 
@@ -132,11 +132,13 @@ struct Attention {
     static constexpr int kTileKeys = kShape.keys, kWarpKeys = kTileKeys / kKeyWarps, kStages = kShape.stages;
     static_assert(M::kM == kRowBlock && kShape.row_warps * kWarpRows == kRowCount);
     static_assert(kThreads >= kTileKeys && (kShape.row_warps == 1 || kKeyWarps == 1));
+    static_assert(kKeyUnit % kTileKeys == 0 &&
+                  32 % kWarpKeys == 0);  // a piece begins a tile; a warp's keys are in one word
     // Copies under way while a tile is multiplied: without asynchronous ones, those that registers hold.
     static constexpr int kAhead = kTarget.async_copy ? kStages - 1 : 1;
     // Several parts of p and q, and f16's units of values, cost registers that two blocks of rows a warp do not leave, nor
-    // many rows of the largest head whose values are widened.
-    static constexpr bool kHasParts = kRowBlocks == 1 && !(kQuantised && kRowCount > 16 && kDimV > 128),
+    // the most rows of the largest head, nor many whose values are widened.
+    static constexpr bool kHasParts = kRowBlocks == 1 && !(kDimV > 128 && kRowCount > (kQuantised ? 16 : 64)),
                           kHasUnits = kHasParts && std::is_same_v<T, f16>;
 
     using TileQ = SharedTile<T, kRowCount, kDimQk>;
@@ -169,16 +171,16 @@ struct Attention {
     static constexpr bool kCanUnify =
         !kIsF16 && !(kTarget.arch == Arch::kSm80 && std::is_same_v<Stored, e4m3> && kDimQk == 256 && kRowCount == 16);
     static constexpr float kSmallestUnit = 1.17549435e-38f;
-    using KeyBits = std::conditional_t<kWarpKeys <= 32, uint32_t, uint64_t>;
-    static_assert(kWarpKeys <= 64);
 
-    // The host's kTarget is not the device's: `shape` is.
-    static constexpr int64_t shared_bytes(const AttentionTile& shape, bool async_copy, int q_parts) {
-        const int slots = async_copy ? shape.stages + 1 : 3;
-        int64_t bytes = add_shared(0, int64_t{slots} * shape.keys * 24);
+    // The host's kTarget is not the device's.
+    static constexpr int64_t shared_bytes(Arch arch, int q_parts) {
+        const AttentionTile shape = attention_tile(arch, kDimQk, kDimV, kRowCount, kStoredBits);
+        const int slots = arch == Arch::kGfx90a ? 3 : shape.stages + 1;
+        int64_t bytes = add_shared(0, int64_t{slots} * shape.keys * Table::kEntryBytes);
         bytes = add_shared(bytes, kRowCount * 12);
         bytes = add_shared(bytes, kWarps * kWarpRows * 8);
         bytes = add_shared(bytes, kWarps * 4);
+        bytes = add_shared(bytes, 8);
         bytes = add_shared(bytes, sizeof(AttentionItem));
         bytes = add_shared(bytes, sizeof(Softmax));
         bytes = add_shared(bytes, sizeof(KeyTiles<kTileKeys>));
@@ -218,8 +220,9 @@ struct Attention {
     // How a piece's logits become weights: exp2((score * multiplier - shift) * scale), for f16 times a power of two.
     struct Softmax {
         bool unified;
-        bool transforms;  // scores are made logits before, not by the multiplier
-        float factor;     // of scores, in all
+        bool transforms;    // scores are made logits before, not by the multiplier
+        float factor;       // of scores, in all
+        float value_scale;  // of sums
 
         ADZE_DEVICE float score_factor() const { return transforms ? 1.0f : factor; }
         ADZE_DEVICE float multiplier() const { return unified ? score_factor() : 1.0f; }
@@ -233,6 +236,7 @@ struct Attention {
                       phis = arena.template take<float>(kRowCount);                     // of rows
         Shared<float> statistics = arena.template take<float>(kWarps * kWarpRows * 2);  // of each warp's rows
         Shared<int32_t> fits = arena.template take<int32_t>(kWarps);
+        Shared<int32_t> works = arena.template take<int32_t>(2);  // of the block: the first, and the one after the last
         SharedStruct<AttentionItem> item = SharedStruct<AttentionItem>::take(arena);
         SharedStruct<Softmax> softmax = SharedStruct<Softmax>::take(arena);
         SharedStruct<KeyTiles<kTileKeys>> tiles = SharedStruct<KeyTiles<kTileKeys>>::take(arena);
@@ -270,13 +274,18 @@ struct Attention {
 
     ADZE_DEVICE static void run(const Params& p) {
         const SharedParts shared(p.q_parts);
-        const Global<const int32_t> block_work(p.plan.block_work[p.height], p.blocks + 1);
-        for (int32_t work = block_work.load(block_index().x); work < block_work.load(block_index().x + 1); ++work) {
+        // Of the plan, one thread reads all.
+        if (thread_index() == 0) {
+            const Global<const int32_t> block_work(p.plan.block_work[p.height], p.blocks + 1);
+            shared.works.store(0, block_work.load(block_index().x));
+            shared.works.store(1, block_work.load(block_index().x + 1));
+        }
+        sync_block();
+        for (int32_t work = shared.works.load(0); work < shared.works.load(1); ++work) {
             for (int row = 0; row < p.tile_rows; row += kRowCount) {
                 if (thread_index() == 0) shared.item.store(AttentionItem(p, work, row, kRowCount));
                 sync_block();
-                const AttentionItem item = shared.item.load();
-                if (item.rows > 0) attend(p, item, shared);
+                if (shared.item.load().rows > 0) attend(p, shared);
                 sync_block();
             }
         }
@@ -285,27 +294,27 @@ struct Attention {
 
 private:
     // What the loop over keys does not need is in shared memory meanwhile: registers are for sums.
-    ADZE_DEVICE static void attend(const Params& p, const AttentionItem& item, const SharedParts& shared) {
-        load_queries(p, item, shared);
-        bool unified = kCanUnify && p.unified;
+    ADZE_DEVICE static void attend(const Params& p, const SharedParts& shared) {
+        bool again = false;
         while (true) {
-            if (thread_index() == 0) shared.softmax.store(choose_softmax(p, unified));
-            sync_block();
+            if (thread_index() == 0) shared.softmax.store(choose_softmax(p, kCanUnify && p.unified && !again));
             State state;
-            pass(p, shared, state);
+            pass(p, shared, again, state);
             const Softmax softmax = shared.softmax.load();
             publish(shared, softmax, state);
-            if (!kCanUnify || !softmax.unified || fits(p, shared, state)) return write(p, shared, softmax, state);
-            unified = false;
+            if (!kCanUnify || !softmax.unified || fits(p, shared, softmax, state))
+                return write(p, shared, softmax, state);
+            again = true;
         }
     }
 
     ADZE_DEVICE static Softmax choose_softmax(const Params& p, bool unified) {
-        const float factor = p.shape.softmax_scale * head_scale(p.k, p.shape, static_cast<int>(block_index().y));
+        const int head = static_cast<int>(block_index().y);
+        const float factor = p.shape.softmax_scale * head_scale(p.k, p.shape, head);
         // A negative factor turns the maximum round, and 0 * -inf is no logit.
-        const bool transforms = !(factor > 0.0f) || has_token_scales(p.k) || (kIsF16 && p.q_parts > 1) ||
+        const bool transforms = !(factor > 0.0f) || scales_vary(p.k) || (kIsF16 && p.q_parts > 1) ||
                                 p.shape.logits_soft_cap > 0.0f || p.alibi_slopes.data != nullptr;
-        return {unified, transforms, factor};
+        return {unified, transforms, factor, head_scale(p.v, p.shape, head)};
     }
 
     // ---- queries ----
@@ -393,14 +402,17 @@ private:
     // ---- tiles of keys ----
 
     // A tile's vectors on their way to shared memory; zeros where no row sees them, so that nothing but numbers is
-    // multiplied, and beyond the head in quantised tiles, whose operands have numbers from all of a panel. Where copies are not asynchronous the tile waits in registers for its place.
+    // multiplied, and beyond the head in quantised tiles, whose operands have numbers from all of a panel. Where copies are
+    // not asynchronous the tile waits in registers for its place.
     template <class Tile>
     struct TileLoader {
         static constexpr int kVector = Tile::kChunk;  // elements of 16 bytes
         static constexpr int kChunks = Tile::kColumns / kVector, kCount = Tile::kChunks;
         static constexpr int kLoads = (kCount + kThreads - 1) / kThreads;
-        // Addresses that are kept for the next tile cost registers, of which the largest head's widened values leave none.
-        static constexpr int kTogether = kPerByte<Stored> == 2 && kDimV > 128 ? 1 : 4;
+        // Loops in which a tile waits in registers are unrolled. Else addresses that are kept for the next tile cost
+        // registers, of which the largest head's widened values leave none; and few caches are not aligned.
+        static constexpr int kTogether = !kTarget.async_copy ? kLoads : kPerByte<Stored> == 2 && kDimV > 128 ? 1 : 4;
+        static constexpr int kUnaligned = kTarget.async_copy ? 1 : kLoads;
         Vec<Stored, kVector> waiting[kTarget.async_copy ? 1 : kLoads];
 
         ADZE_DEVICE void load(const adze_kv_cache& cache, const AttentionShape& s, int head_dim,
@@ -410,7 +422,7 @@ private:
             const bool aligned = memory.aligned(16, cache.page_stride) && memory.aligned(16, cache.token_stride) &&
                                  memory.aligned(16, cache.head_stride);
             if (aligned) {
-#pragma unroll(kTarget.async_copy ? kTogether : kLoads)
+#pragma unroll kTogether
                 for (int i = 0; i < kLoads; ++i) {
                     const int row = row_of(i), column = column_of(i);
                     if (!takes_part(i, columns)) continue;
@@ -426,7 +438,7 @@ private:
                 }
                 return;
             }
-#pragma unroll(kTarget.async_copy ? 1 : kLoads)
+#pragma unroll kUnaligned
             for (int i = 0; i < kLoads; ++i) {
                 if (!takes_part(i, columns)) continue;
                 const int64_t offset = offsets.load(slot * kTileKeys + row_of(i));
@@ -489,21 +501,27 @@ private:
         }
     };
 
-    // All keys of the piece, tile after tile.
-    ADZE_DEVICE static void pass(const Params& p, const SharedParts& shared, State& state) {
+    // All keys of the piece, tile after tile; `again`: the queries are there.
+    ADZE_DEVICE static void pass(const Params& p, const SharedParts& shared, bool again, State& state) {
         const AttentionItem item = shared.item.load();
         const int first_row = kKeyWarps > 1 ? 0 : warp_index() * kWarpRows;
         const int first_key = kKeyWarps > 1 ? warp_index() * kWarpKeys : 0;
-        start_rows(item, first_row, state);
         const KeyTiles<kTileKeys> all(p.shape, item);
         const int count = all.count;
         if (thread_index() == 0) shared.tiles.store(all);
         if (lane_index() == 0) shared.limits.store(Limits(p.shape, item, first_row), warp_index());
+        // The first pages' ids are under way while the queries come.
         KeyPlace place[kAhead + 1];
 #pragma unroll
         for (int i = 0; i <= kAhead; ++i) place[i] = find_key(p, all, i);
+        if (!again) load_queries(p, item, shared);
+        start_rows(item, first_row, state);
+        KeyScales scales{};
 #pragma unroll
-        for (int i = 0; i <= kAhead; ++i) shared.table.store(p, i, place[i]);
+        for (int i = 0; i <= kAhead; ++i) {
+            if (i < count) shared.table.store(p, i, place[i], scales);
+            if (i < kAhead) shared.table.land(p, i, scales);
+        }
         KeyPlace next = find_key(p, all, kAhead + 1);
         sync_block();
         Pipeline pipeline;
@@ -516,9 +534,11 @@ private:
         for (int tile = 0; tile < count; ++tile) {
             pipeline.wait(p, shared);
             const int ahead = tile + kAhead;
+            shared.table.land(p, ahead % kTableSlots, scales);
             if (ahead < count) pipeline.load(p, shared, ahead % kTableSlots, ahead % kStages);
             commit_copies();
-            shared.table.store(p, (ahead + 1) % kTableSlots, next);
+            // With the scales of the tile after those begins the next group of copies, its own.
+            if (ahead + 1 < count) shared.table.store(p, (ahead + 1) % kTableSlots, next, scales);
             const auto tiles = shared.tiles.load();
             next = find_key(p, tiles, ahead + 2);
             const int32_t key = tiles.position(tile) + first_key;
@@ -528,8 +548,6 @@ private:
                          tile % kTableSlots * kTileKeys, state);
             }
         }
-        wait_copies<0>();
-        sync_block();
     }
 
     // Rows beyond the item's are computed as its last one, and not written.
@@ -567,7 +585,7 @@ private:
             if (!sees_all) hide_keys(p, shared.item.load(), key, rows, scores[r], sees[r]);
             if (!kCanUnify || !softmax.unified) raise_maximum(softmax, scores[r], rows, state.sums[r]);
             weigh(softmax, shared, block_row, scores[r], rows);
-            if (has_token_scales(p.v)) apply_value_scales(shared, entry + first_key, scores[r], rows, state.sums[r]);
+            if (scales_vary(p.v)) apply_value_scales(shared, entry + first_key, scores[r], rows, state.sums[r]);
         }
         multiply_values(p, shared.values(stage), first_key, sees_all, sees, scores, state.sums);
     }
@@ -589,7 +607,7 @@ private:
                 typename M::A a[kRowBlocks][Keys::kSteps];
 #pragma unroll
                 for (int r = 0; r < kRowBlocks && kHoldsQueries; ++r)
-                    load_queries(q, first_row + r * M::kM, step, a[r]);
+                    load_query_operands(q, first_row + r * M::kM, step, a[r]);
 #pragma unroll
                 for (int n = 0; n < kKeyTiles; ++n) {
                     typename M::B b[Keys::kSteps];
@@ -624,7 +642,7 @@ private:
             b[0] = load_b<M>(panel_of<PanelK>(keys, column), n, step);
         }
     }
-    ADZE_DEVICE static void load_queries(const PanelQ& q, int row, int step, typename M::A (&a)[Keys::kSteps]) {
+    ADZE_DEVICE static void load_query_operands(const PanelQ& q, int row, int step, typename M::A (&a)[Keys::kSteps]) {
 #pragma unroll
         for (int i = 0; i < Keys::kSteps; ++i) a[i] = load_a<M>(q, row, step + i * M::kK);
     }
@@ -667,7 +685,7 @@ private:
     // Sums of products to logits, where that is more than a positive factor.
     ADZE_DEVICE static void make_logits(const Params& p, const SharedParts& shared, const Softmax& softmax, int32_t key,
                                         int block_row, int entry, const Rows& rows, C (&scores)[kKeyTiles]) {
-        const bool token_scales = has_token_scales(p.k);
+        const bool has_scales = scales_vary(p.k);
         const int32_t past = shared.item.load().past;
         const float cap = p.shape.logits_soft_cap, per_cap = divide(1.0f, cap);
 #pragma unroll
@@ -677,7 +695,7 @@ private:
                 const int at = n * M::kN + C::column(i), s = C::slot(i), row = block_row + C::slot_row(s);
                 float& score = scores[n].value[i];
                 if constexpr (kIsF16) score *= shared.units.load(row);
-                if (token_scales) score *= shared.table.k_scale.load(entry + at);
+                if (has_scales) score *= shared.table.k_scale.load(entry + at);
                 score *= softmax.factor;
                 if (cap > 0.0f) score = cap * tanh_of(score * per_cap);
                 if (p.alibi_slopes.data != nullptr)
@@ -689,7 +707,7 @@ private:
     // -inf where a row does not see the key; whether it sees any.
     ADZE_DEVICE static void hide_keys(const Params& p, const AttentionItem& item, int32_t key, const Rows& rows,
                                       C (&scores)[kKeyTiles], bool (&sees)[kSlots]) {
-        KeyBits seen[kSlots];
+        uint32_t seen[kSlots];
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) {
             seen[s] = seen_keys(p, item, key, rows.token[s]);
@@ -706,25 +724,20 @@ private:
     }
 
     // Bit i: whether the query sees key + i.
-    ADZE_DEVICE static KeyBits seen_keys(const Params& p, const AttentionItem& item, int32_t key, int32_t token) {
-        const KeyBits hidden = below(item.seen_begin(p.shape, token) - key) & ~below(item.sink_end(p.shape) - key);
-        KeyBits seen = below(item.seen_end(p.shape, token) - key) & ~hidden;
+    ADZE_DEVICE static uint32_t seen_keys(const Params& p, const AttentionItem& item, int32_t key, int32_t token) {
+        const uint32_t hidden = below(item.seen_begin(p.shape, token) - key) & ~below(item.sink_end(p.shape) - key);
+        uint32_t seen = below(item.seen_end(p.shape, token) - key) & ~hidden;
         if (item.mask_begin >= 0 && seen != 0) seen &= mask_bits(p, item, key, token);
         return seen;
     }
-    ADZE_DEVICE static KeyBits below(int32_t count) {
-        constexpr KeyBits kAll = ~KeyBits{0} >> (sizeof(KeyBits) * 8 - kWarpKeys);
-        return count <= 0 ? 0 : count >= kWarpKeys ? kAll : (KeyBits{1} << count) - 1;
+    ADZE_DEVICE static uint32_t below(int32_t count) {
+        constexpr uint32_t kAll = ~0u >> (32 - kWarpKeys);
+        return count <= 0 ? 0 : count >= kWarpKeys ? kAll : (1u << count) - 1;
     }
-    ADZE_DEVICE static KeyBits mask_bits(const Params& p, const AttentionItem& item, int32_t key, int32_t token) {
+    ADZE_DEVICE static uint32_t mask_bits(const Params& p, const AttentionItem& item, int32_t key, int32_t token) {
         const Global<const int32_t> words(p.mask);
-        const int64_t row_words = (int64_t{item.kv_len} + 31) / 32, word = key / 32;
-        const int64_t index = item.mask_begin + token * row_words + word;
-        KeyBits bits = static_cast<uint32_t>(words.load(index)) >> (key % 32);
-        if constexpr (kWarpKeys == 64) {
-            if (word + 1 < row_words) bits |= static_cast<KeyBits>(static_cast<uint32_t>(words.load(index + 1))) << 32;
-        }
-        return bits;
+        const int64_t row_words = (int64_t{item.kv_len} + 31) / 32;
+        return static_cast<uint32_t>(words.load(item.mask_begin + token * row_words + key / 32)) >> (key % 32);
     }
 
     // The maximum so far; where it grew, what was summed is brought down to it.
@@ -956,15 +969,17 @@ private:
     }
 
     // Whether phi did for all rows of the block; if so it becomes their maximum.
-    ADZE_DEVICE static bool fits(const Params& p, const SharedParts& shared, const State& state) {
+    ADZE_DEVICE static bool fits(const Params& p, const SharedParts& shared, const Softmax& softmax,
+                                 const State& state) {
         const int rows = shared.item.load().rows;
+        const int first_row = kKeyWarps > 1 ? 0 : warp_index() * kWarpRows;
         bool good = true;
 #pragma unroll
         for (int r = 0; r < kRowBlocks; ++r) {
 #pragma unroll
-            for (int n = 0; n < kDimTiles; ++n) {
-#pragma unroll
-                for (int i = 0; i < C::kCount; ++i) good = good && is_finite(state.sums[r][n].value[i]);
+            for (int s = 0; s < kSlots; ++s) {
+                if (first_row + r * M::kM + C::slot_row(s) < rows)
+                    good = good && sums_fit(p, softmax, s, state.rows[r], state.sums[r]);
             }
         }
         for (int row = thread_index(); row < rows; row += kThreads) {
@@ -984,6 +999,34 @@ private:
         return of_all;
     }
 
+    // Whether f32 holds a row's sums, and held what they are sums of: the largest weight may be far below the stable
+    // softmax's 1, and no products would show it. Products with numbers of a cache are 0 only where those are.
+    ADZE_DEVICE static bool sums_fit(const Params& p, const Softmax& softmax, int slot, const Rows& rows,
+                                     const C (&sums)[kDimTiles]) {
+        const bool sees_any = rows.maximum[slot] != -infinity(), zeros_fit = kQuantised && !scales_vary(p.v);
+        const float least = sees_any && rows.total[slot] < 1.0f ? kLeastSum : 0.0f;
+        bool good = true;
+#pragma unroll
+        for (int n = 0; n < kDimTiles; ++n) {
+#pragma unroll
+            for (int i = 0; i < C::kCount; ++i) {
+                if (C::slot(i) != slot || dim_of(n * M::kN + C::column(i)) >= p.shape.head_dim_v) continue;
+                const float sum = sums[n].value[i];
+                const float size = float_from_bits(float_bits(sum * softmax.value_scale) & 0x7fffffffu);
+                good = good && is_finite(size) && (size >= least || (zeros_fit && sum == 0.0f));
+            }
+        }
+        return good;
+    }
+    // Of the values' accumulators' column `column`.
+    ADZE_DEVICE static int dim_of(int column) {
+        if constexpr (kQuantised) {
+            return Values::dim(column);
+        } else {
+            return column;
+        }
+    }
+
     // Results, or partial results, by way of shared memory, where the tiles were: 16 rows of each warp at a time, in
     // blocks of 64 columns. Warps that shared the rows are merged on the way.
     ADZE_DEVICE static void write(const Params& p, const SharedParts& shared, const Softmax& softmax, State& state) {
@@ -991,7 +1034,7 @@ private:
         SharedArena arena = shared.before_ring;
         const Shared<float> all = arena.template take<float>(kWarps * TileO::kElements, TileK::kAlignment);
         const TileO tile{all.slice(warp_index() * TileO::kElements, TileO::kElements)};
-        const float scale = kWeightUnit * (has_token_scales(p.v) ? 1.0f : head_scale(p.v, p.shape, item.head));
+        const float scale = kWeightUnit * softmax.value_scale;
         constexpr int kTilesAtATime = TileO::kColumns / M::kN;
         const int first_row = kKeyWarps > 1 ? 0 : warp_index() * kWarpRows;
 #pragma unroll
@@ -999,7 +1042,7 @@ private:
             float unit[kSlots];
 #pragma unroll
             for (int s = 0; s < kSlots; ++s)
-                unit[s] = kHasUnits && has_token_scales(p.v) ? scale * state.rows[r].value_unit[s] : scale;
+                unit[s] = kHasUnits && scales_vary(p.v) ? scale * state.rows[r].value_unit[s] : scale;
             rescale_sums(unit, state.sums[r]);
 #pragma unroll
             for (int n = 0; n < kDimTiles; n += kTilesAtATime) {

@@ -3,6 +3,7 @@
 
 #include "attention/attention.h"
 #include "attention/attention_tile.h"
+#include "device/async_copy.h"
 #include "device/barrier.h"
 #include "device/convert.h"
 #include "device/math.h"
@@ -29,16 +30,17 @@ struct AttentionKernelParams {
     bool unified;
 };
 
-// A struct of 64-bit words from an array in global memory.
+// A struct from an array of the plan, whose structs are of 16 bytes or more of them.
 template <class S>
 ADZE_DEVICE S load_struct(const S* data, int64_t count, int64_t index) {
-    constexpr int kWords = static_cast<int>(sizeof(S) / 8);
+    constexpr int kPairs = static_cast<int>(sizeof(S) / 16);
+    static_assert(sizeof(S) % 16 == 0);
     struct {
-        uint64_t word[kWords];
+        Vec<uint64_t, 2> pair[kPairs];
     } raw;
-    const Global<const uint64_t> words(reinterpret_cast<const uint64_t*>(data), count * kWords);
+    const Global<const uint64_t> words(reinterpret_cast<const uint64_t*>(data), count * kPairs * 2);
 #pragma unroll
-    for (int i = 0; i < kWords; ++i) raw.word[i] = words.load(index * kWords + i);
+    for (int i = 0; i < kPairs; ++i) raw.pair[i] = words.load_vec<2>((index * kPairs + i) * 2);
     return __builtin_bit_cast(S, raw);
 }
 
@@ -94,18 +96,18 @@ struct AttentionItem {
 
     AttentionItem() = default;
     ADZE_DEVICE AttentionItem(const AttentionKernelParams& p, int64_t work_index, int first_row, int row_count) {
-        const auto counts = load_struct(p.plan.counts, 1, 0);
+        const int64_t sequences = p.shape.max_sequences;
         const auto work = load_struct(p.plan.work, p.num_work, work_index);
-        const Global<const int32_t> qo_indptr(p.plan.qo_indptr, counts.num_sequences + 1);
-        const Global<const int32_t> kv_indptr(p.plan.kv_indptr, counts.num_sequences + 1);
+        const Global<const int32_t> qo_indptr(p.plan.qo_indptr, sequences + 1);
+        const Global<const int32_t> kv_indptr(p.plan.kv_indptr, sequences + 1);
         const int32_t token = qo_indptr.load(work.sequence);
         first_token = token;
-        kv_len = static_cast<int32_t>(Global<const int64_t>(p.plan.kv_len, counts.num_sequences).load(work.sequence));
+        kv_len = static_cast<int32_t>(Global<const int64_t>(p.plan.kv_len, sequences).load(work.sequence));
         past = kv_len - (qo_indptr.load(work.sequence + 1) - token);
         first_page = kv_indptr.load(work.sequence);
         mask_begin = -1;
         if (p.plan.mask_begin != nullptr)
-            mask_begin = Global<const int64_t>(p.plan.mask_begin, counts.num_sequences).load(work.sequence);
+            mask_begin = Global<const int64_t>(p.plan.mask_begin, sequences).load(work.sequence);
         kv_begin = static_cast<int32_t>(work.kv_begin);
         kv_end = static_cast<int32_t>(work.kv_end);
         partial = work.partial < 0 ? -1 : work.partial + first_row;
@@ -160,19 +162,17 @@ private:
     }
 };
 
-ADZE_HOST_DEVICE bool has_token_scales(const adze_kv_cache& c) {
+// Whether keys of a head have scales of their own: by token, or by page.
+ADZE_HOST_DEVICE bool scales_vary(const adze_kv_cache& c) {
     return c.scales != nullptr && (c.scale_page_stride != 0 || c.scale_token_stride != 0);
 }
-
-ADZE_DEVICE float load_scale(const adze_kv_cache& c, const AttentionShape& s, int64_t page, int64_t slot, int head) {
-    const int64_t count = (c.num_pages - 1) * c.scale_page_stride + (s.page_size - 1) * c.scale_token_stride +
-                          (s.num_kv_heads - 1) * c.scale_head_stride + 1;
-    return Global<const float>(c.scales, count)
-        .load(page * c.scale_page_stride + slot * c.scale_token_stride + head * c.scale_head_stride);
+ADZE_DEVICE Global<const float> scale_memory(const adze_kv_cache& c, const AttentionShape& s) {
+    return {c.scales, (c.num_pages - 1) * c.scale_page_stride + (s.page_size - 1) * c.scale_token_stride +
+                          (s.num_kv_heads - 1) * c.scale_head_stride + 1};
 }
-// Of a cache without scales by token.
+// 1 where scales vary.
 ADZE_DEVICE float head_scale(const adze_kv_cache& c, const AttentionShape& s, int head) {
-    return c.scales == nullptr || has_token_scales(c) ? 1.0f : load_scale(c, s, 0, 0, head);
+    return c.scales == nullptr || scales_vary(c) ? 1.0f : scale_memory(c, s).load(head * c.scale_head_stride);
 }
 
 // Where a key is.
@@ -181,42 +181,67 @@ struct KeyPlace {
     ADZE_DEVICE bool seen() const { return page >= 0; }
 };
 
-// Thread i's key i of a tile. Its page is looked up long before it is used.
+// Thread i's key i of a tile. Its page is looked up long before it is used. Tiles beyond the last have no positions: those
+// may not have 32 bits.
 template <int kKeys>
 ADZE_DEVICE KeyPlace find_key(const AttentionKernelParams& p, const KeyTiles<kKeys>& tiles, int tile) {
+    if (thread_index() >= kKeys || tile >= tiles.count) return {-1, 0};
     const int32_t position = tiles.position(tile) + thread_index();
-    if (thread_index() >= kKeys || tile >= tiles.count || !guard(tiles.sees(position))) return {-1, 0};
+    if (!guard(tiles.sees(position))) return {-1, 0};
     const int64_t index = int64_t{tiles.first_page} + position / p.shape.page_size;
     return {Global<const int32_t>(p.kv_indices).load(index), position % p.shape.page_size};
 }
+
+// Scales of a key on their way to the table, where copies are not asynchronous.
+struct KeyScales {
+    float k, v;
+};
 
 // Where the keys of kSlots tiles are, for both caches, for all threads of the block; thread i makes the entry of key i.
 template <int kKeys, int kSlots>
 struct KeyTable {
     Shared<int64_t> k_offset, v_offset;  // of the token's vector, -1: no row of the block sees it
-    Shared<float> k_scale, v_scale;
+    Shared<float> k_scale, v_scale;      // where they vary
 
-    static constexpr int kEntries = kKeys * kSlots;
-    static constexpr int64_t kBytes = int64_t{kEntries} * 24;
+    static constexpr int kEntries = kKeys * kSlots, kEntryBytes = 24;
 
     ADZE_DEVICE static KeyTable take(SharedArena& arena) {
         return {arena.template take<int64_t>(kEntries), arena.template take<int64_t>(kEntries),
                 arena.template take<float>(kEntries), arena.template take<float>(kEntries)};
     }
 
-    ADZE_DEVICE void store(const AttentionKernelParams& p, int slot, const KeyPlace& at) const {
+    // The entry but for its scales, which come when the copies begun here are waited for, or land() has stored them.
+    ADZE_DEVICE void store(const AttentionKernelParams& p, int slot, const KeyPlace& at, KeyScales& waiting) const {
         if (thread_index() >= kKeys) return;
         const int head = static_cast<int>(block_index().y);
         const int i = slot * kKeys + thread_index();
         k_offset.store(i, at.seen() ? offset(p.k, at, head) : -1);
         v_offset.store(i, at.seen() ? offset(p.v, at, head) : -1);
-        if (has_token_scales(p.k))
-            k_scale.store(i, at.seen() ? load_scale(p.k, p.shape, at.page, at.slot, head) : 0.0f);
-        if (has_token_scales(p.v))
-            v_scale.store(i, at.seen() ? load_scale(p.v, p.shape, at.page, at.slot, head) : 0.0f);
+        bring_scale(p.k, p.shape, at, head, k_scale, i, waiting.k);
+        bring_scale(p.v, p.shape, at, head, v_scale, i, waiting.v);
+    }
+    ADZE_DEVICE void land(const AttentionKernelParams& p, int slot, const KeyScales& waiting) const {
+        if constexpr (!kTarget.async_copy) {
+            if (thread_index() >= kKeys) return;
+            const int i = slot * kKeys + thread_index();
+            if (scales_vary(p.k)) k_scale.store(i, waiting.k);
+            if (scales_vary(p.v)) v_scale.store(i, waiting.v);
+        }
     }
 
 private:
+    ADZE_DEVICE static void bring_scale(const adze_kv_cache& c, const AttentionShape& s, const KeyPlace& at,
+                                        int64_t head, const Shared<float>& scales, int i, float& waiting) {
+        if (!scales_vary(c)) return;
+        const auto memory = scale_memory(c, s);
+        const int64_t index =
+            at.seen() ? at.page * c.scale_page_stride + at.slot * c.scale_token_stride + head * c.scale_head_stride : 0;
+        if constexpr (kTarget.async_copy) {
+            copy_async<1>(scales, i, memory, index, at.seen());
+        } else {
+            waiting = at.seen() ? memory.load(index) : 0.0f;
+        }
+    }
     ADZE_DEVICE static int64_t offset(const adze_kv_cache& c, const KeyPlace& at, int64_t head) {
         return at.page * c.page_stride + at.slot * c.token_stride + head * c.head_stride;
     }

@@ -12,20 +12,19 @@ inline namespace ADZE_TARGET {
 template <class Stored, int kDimQk, int kDimV, int kRowCount>
 bool launch_rows(LaunchStream& stream, const AttentionKernelParams& params, int64_t blocks) {
     using Kernel = Attention<Stored, kDimQk, kDimV, kRowCount>;
-    const bool needs_units = std::is_same_v<Stored, f16> && has_token_scales(params.v);
+    const bool needs_units = std::is_same_v<Stored, f16> && scales_vary(params.v);
     if (!Kernel::kHasParts && (params.q_parts > 1 || params.p_parts > 1 || needs_units)) return false;
-    const AttentionTile shape = attention_tile(stream.arch(), kDimQk, kDimV, kRowCount, Kernel::kStoredBits);
-    const int64_t bytes = Kernel::shared_bytes(shape, stream.arch() != Arch::kGfx90a, params.q_parts);
+    const int64_t bytes = Kernel::shared_bytes(stream.arch(), params.q_parts);
     if (bytes > stream.shared_limit()) return false;
     launch<Kernel>(stream, {blocks, params.shape.num_kv_heads, 1}, bytes, params);
     return true;
 }
 
-// A piece has more rows than an instance takes at a time where shared memory is too small for more, and where the cache
-// is quantised: most calls on those are decode.
+// A piece has more rows than an instance takes at a time, and reads its keys as often, where shared memory is too small for
+// more or parts of p and q leave too few registers, and in quantised caches of the largest heads, for those, too.
 template <class Stored, int kDimQk, int kDimV>
 void launch_dims(LaunchStream& stream, const AttentionKernelParams& params, int64_t blocks) {
-    if constexpr (!kIsQuantised<Stored>) {
+    if constexpr (!kIsQuantised<Stored> || kDimQk <= 128) {
         if (params.height == 2 && launch_rows<Stored, kDimQk, kDimV, 128>(stream, params, blocks)) return;
     }
     if (params.height >= 1 && launch_rows<Stored, kDimQk, kDimV, 64>(stream, params, blocks)) return;

@@ -2,8 +2,7 @@
 // exponentials and sum of weighted values: m = max m_i, l = sum l_i exp(m_i - m), o likewise (Flash-Decoding). Always in
 // the order of the sets, so that the same split gives the same bits.
 //
-// A warp owns a row and reads each of its partial results once, in vectors; 4 bytes an element and set, at memory
-// bandwidth.
+// A warp owns a row and reads each of its partial rows once, in vectors; 4 bytes an element and set, at memory bandwidth.
 #pragma once
 
 #include "attention/attention_item.cuh"
@@ -32,33 +31,24 @@ struct MergeSplits {
         const int head = static_cast<int>(block_index().y), d = p.shape.head_dim_v, group = p.shape.group();
         const Global<const float> partials(p.workspace, p.partials.floats());
         const int64_t first = m.partial + row - m.row_begin, step = m.row_end - m.row_begin;
-        const auto statistics = [&](int i) {
-            const auto pair = partials.load_vec<2>(p.partials.statistics(head, first + i * step));
-            return RowStatistics{pair[0], pair[1]};
-        };
-
-        // Lanes share the parts' statistics.
-        RowStatistics keys{-infinity(), 0.0f};
-        for (int i = lane_index(); i < m.count; i += kWarpSize) {
-            const RowStatistics part = statistics(i);
-            if (part.total != 0.0f) keys.maximum = Max()(keys.maximum, part.maximum);
-        }
-        keys.maximum = reduce(keys.maximum, Max());
-        for (int i = lane_index(); i < m.count; i += kWarpSize) {
-            const RowStatistics part = statistics(i);
-            keys.total = fma(part.weight(keys.maximum), part.total, keys.total);
-        }
-        keys.total = reduce(keys.total, Add());
-        const int64_t q_head = int64_t{head} * group + row % group;
-        const int64_t q_row =
-            Global<const int32_t>(p.plan.qo_indptr, counts.num_sequences + 1).load(m.sequence) + row / group;
-        const RowStatistics all = keys.with(sink_logit(p, q_head));
 
         constexpr int kPairs = 256 / (2 * kWarpSize);  // of a lane, of the largest head
         float sum[kPairs][2] = {};
+        RowStatistics keys{-infinity(), 0.0f};
         for (int begin = 0; begin < m.count; begin += kWarpSize) {
             const int count = least(m.count - begin, kWarpSize);
-            const float weight = lane_index() < count ? statistics(begin + lane_index()).weight(all.maximum) : 0.0f;
+            // A lane has a part's statistics; what was summed before is brought to the maximum that now is.
+            RowStatistics part{-infinity(), 0.0f};
+            if (lane_index() < count) {
+                const auto pair =
+                    partials.load_vec<2>(p.partials.statistics(head, first + (begin + lane_index()) * step));
+                part = {pair[0], pair[1]};
+            }
+            const float maximum = Max()(keys.maximum, reduce(part.total == 0.0f ? -infinity() : part.maximum, Max()));
+            const float weight = part.weight(maximum), before = keys.weight(maximum);
+            keys = {maximum, keys.total * before + reduce(weight * part.total, Add())};
+#pragma unroll
+            for (int j = 0; j < kPairs; ++j) sum[j][0] *= before, sum[j][1] *= before;
             for (int i = 0; i < count; ++i) {
                 const float w = shuffle(weight, i);
                 const int64_t index = p.partials.sums(head, first + (begin + i) * step);
@@ -72,11 +62,15 @@ struct MergeSplits {
                 }
             }
         }
-        const float divisor = all.total == 0.0f ? 1.0f : all.total;
+        const int64_t q_head = int64_t{head} * group + row % group;
+        const int64_t q_row =
+            Global<const int32_t>(p.plan.qo_indptr, counts.num_sequences + 1).load(m.sequence) + row / group;
+        const RowStatistics all = keys.with(sink_logit(p, q_head));
+        const float weight = keys.weight(all.maximum), divisor = all.total == 0.0f ? 1.0f : all.total;
 #pragma unroll
         for (int j = 0; j < kPairs; ++j) {
             const int e = (j * kWarpSize + lane_index()) * 2;
-            const float result[2] = {divide(sum[j][0], divisor), divide(sum[j][1], divisor)};
+            const float result[2] = {divide(sum[j][0] * weight, divisor), divide(sum[j][1] * weight, divisor)};
             if (e < d) store_row(p.o, q_row, q_head * d + e, result);
         }
         if (lane_index() == 0) write_lse(p, q_row, q_head, all);

@@ -23,8 +23,8 @@ struct AttentionTile {
 //   64   a warp has 16 rows
 //   128  a warp has 32 rows, so that what it reads of K and V is multiplied twice: with 16, shared memory is the bound.
 //        With NVIDIA's 255 registers that is for small heads; others have 16
-// Tiles are small enough for two stages; more stages, where two blocks still fit: up to 4, and as many as bring 16 KB of
-// small tiles under way.
+// Tiles are small enough for two stages; more stages, where two blocks still fit a processor's shared memory: up to 4, and
+// as many as bring 16 KB of small tiles under way.
 ADZE_HOST_DEVICE constexpr AttentionTile attention_tile(Arch arch, int dim_qk, int dim_v, int rows, int element_bits) {
     const bool wide = dim_qk + dim_v > 256;
     AttentionTile tile{1, 1, 1, 0, 1};

@@ -5,8 +5,8 @@
 // A lane reads whole words, which hold several numbers of one token, where the instruction wants those in as many lanes or
 // operands. So columns come in an order of their own, which dim() tells:
 //
-//   QuantisedKeys      B[k][n] is number dim(k) of key n. A sum may go in any order: Q goes to its tile with number d in
-//                      column place(d), and its fragments are loaded as usual.
+//   QuantisedKeys      B[k][n] is number dim(k) of key n. A sum may go in any order: column k of Q's tile has Q's number
+//                      dim(k), and its fragments are loaded as usual.
 //   QuantisedValues    B[k][n] is number dim(n) of value k: neighbouring accumulators hold the columns of O in that order.
 //                      What a lane has of a row in the accumulators of one load are runs of neighbouring numbers: on NVIDIA
 //                      two of 4 (int4x2: 8), 16 (32) apart; on gfx90a one of 4 (int4x2: 4 or 8).
@@ -77,14 +77,6 @@ struct QuantisedKeys : QuantisedOperand<M, Tile> {
         const int pair = k % kPanelDims / M::kK * 2 + element / 2;              // of the lane's quarter
         return k / kPanelDims * kPanelDims + member * (kPanelDims / 4) + pair / kHalf * 2 * kHalf + pair % kHalf +
                element % 2 * kHalf;
-    }
-    // Its inverse.
-    ADZE_HOST_DEVICE static constexpr int place(int d) {
-        const int member = d % kPanelDims / (kPanelDims / 4), number = d % (kPanelDims / 4);
-        const int pair = number / (2 * kHalf) * kHalf + number % kHalf;
-        const int element = pair % 2 * 2 + number / kHalf % 2;
-        const int row = kWarpSize == 64 ? member * 4 + element : element / 2 * 8 + member * 2 + element % 2;
-        return d / kPanelDims * kPanelDims + pair / 2 * M::kK + row;
     }
 
 private:

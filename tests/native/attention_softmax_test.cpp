@@ -29,6 +29,30 @@ TEST_P(AttentionSoftmax, UnifiedSoftmaxWhateverPhiIs) {
     }
 }
 
+// Weights far below 1 times such values leave f32's range from below, where the stable softmax's do not.
+TEST_P(AttentionSoftmax, UnifiedSoftmaxOfTinyValues) {
+    for (adze_dtype dtype : {ADZE_DTYPE_BF16, ADZE_DTYPE_F8E4M3, ADZE_DTYPE_I4}) {
+        for (int exponent : {-40, -60, -80, -100}) {
+            AttentionCase c{.sequences = {{1, 700}, {20, 90}},
+                            .shape = {4, 2, 64, 64},
+                            .kv_dtype = dtype,
+                            .softmax = ADZE_SOFTMAX_UNIFIED};
+            if (dtype != ADZE_DTYPE_BF16) c.scales = random.coin() ? kit::Scales::kHead : kit::Scales::kAll;
+            AttentionCall call(context, stream, c, random, kit::normal(random));
+            kit::Tensor& tiny = call.v.scales.rows() == 0 ? call.v.elements : call.v.scales;
+            for (int64_t i = 0; i < tiny.columns(); ++i) tiny.set(0, i, std::ldexp(tiny.at(0, i), exponent));
+            tiny.freeze();
+            for (double off : {20.0, 36.0, 42.0}) {
+                SCOPED_TRACE(kit::name_of(dtype) + std::string(", 2^") + std::to_string(exponent) + ", phi off by " +
+                             std::to_string(off));
+                call.calibrate(off);
+                call.run(stream);
+                call.expect_close();
+            }
+        }
+    }
+}
+
 // Keys at phi that a row does not see, by a mask, a window or causality, in tiles with others that it does see, 200 below
 // phi: by phi these would weigh nothing.
 TEST_P(AttentionSoftmax, HiddenKeysAreNothingToPhi) {

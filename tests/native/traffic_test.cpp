@@ -8,6 +8,7 @@
 #include "kit/glue_case.h"
 #include "kit/linear_case.h"
 #include "kit/sampling_case.h"
+#include "oracle/quantised.h"
 
 namespace {
 
@@ -62,6 +63,17 @@ protected:
         EXPECT_GE(ratio, 0.999) << name << ": less than the fewest was moved: the count is wrong";
         EXPECT_LE(ratio, budget->second.ratio) << name;
         EXPECT_LE(share, budget->second.conflicts) << name << ", conflicts a request";
+    }
+    /// Of one tile of rows, which has as many pieces as blocks; `cache`: bytes of K and V.
+    void check_decode(const std::string& name, const kit::AttentionCall& call, double cache) {
+        const adze_attention_desc desc = call.desc();
+        ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
+        const oracle::AttentionShape& shape = call.c.shape;
+        const double rows = double(call.paging.tokens() * shape.q_heads);
+        const bool is_split = counts_of(0).kernel == std::string("attention_merge_splits");
+        const double partials = is_split ? 2.0 * double(counts_of(1).grid_x) * rows * (shape.dim_v + 2) * 4 : 0;
+        check(name, cache + 2 * rows * (shape.dim_qk + shape.dim_v) + partials,
+              [&] { return adze_attention_run(stream, &desc); });
     }
     Tensor tensor(int64_t rows, int64_t columns, adze_dtype dtype = ADZE_DTYPE_BF16) {
         return Tensor(dtype, rows, columns).fill(kit::normal(random));
@@ -216,47 +228,52 @@ TEST_P(Traffic, LinearOfOneRow) {
 
 // The fewest bytes: keys, values, queries, results, and what pieces of split sequences write and their merge reads.
 TEST_P(Traffic, AttentionDecode) {
-    for (const auto& [name, sequences, dim_qk, dim_v, page_size] :
-         {std::tuple{"attention decode", std::vector<kit::Sequence>{{1, 4096}}, 128, 128, 16},
-          {"attention decode d64", {{1, 8192}}, 64, 64, 64},
-          {"attention decode short", {{1, 3000}}, 64, 64, 64},
-          {"attention decode d256", {{1, 1500}}, 256, 256, 16},
-          {"attention decode d192", {{1, 1500}}, 192, 128, 16},
-          {"attention drafts", {{4, 2000}}, 128, 128, 16}}) {
-        kit::AttentionCase c{.sequences = sequences, .shape = {32, 8, dim_qk, dim_v}, .page_size = page_size};
-        c.kv_dtype = c.q_dtype = c.o_dtype = ADZE_DTYPE_BF16;
+    for (const auto& [name, sequence, group, dim_qk, dim_v, page_size, softmax] :
+         {std::tuple{"attention decode", kit::Sequence{1, 4096}, 4, 128, 128, 16, ADZE_SOFTMAX_STABLE},
+          {"attention decode unified", {1, 4096}, 4, 128, 128, 16, ADZE_SOFTMAX_UNIFIED},
+          {"attention decode d64", {1, 8192}, 4, 64, 64, 64, ADZE_SOFTMAX_STABLE},
+          {"attention decode short", {1, 3000}, 4, 64, 64, 64, ADZE_SOFTMAX_STABLE},
+          {"attention decode d256", {1, 1500}, 4, 256, 256, 16, ADZE_SOFTMAX_STABLE},
+          {"attention decode d192", {1, 1500}, 4, 192, 128, 16, ADZE_SOFTMAX_STABLE},
+          {"attention drafts 4x4", {4, 2000}, 4, 128, 128, 16, ADZE_SOFTMAX_STABLE}}) {
+        kit::AttentionCase c{.sequences = {sequence}, .shape = {8 * group, 8, dim_qk, dim_v}, .page_size = page_size};
+        c.kv_dtype = c.q_dtype = c.o_dtype = ADZE_DTYPE_BF16, c.softmax = softmax;
         kit::AttentionCall call(context, stream, c, random, [] { return 0.5; });
-        const adze_attention_desc desc = call.desc();
-        ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
-        const int64_t rows = sequences[0].qo_len * 32;
-        // One tile of rows: as many pieces as blocks.
-        const int64_t pieces = counts_of(0).kernel == std::string("attention_merge_splits") ? counts_of(1).grid_x : 0;
-        const double partials = 2.0 * double(pieces * rows * (dim_v + 2) * 4);
-        check(name, 2.0 * double(sequences[0].kv_len * 8 + rows) * (dim_qk + dim_v) + partials,
-              [&] { return adze_attention_run(stream, &desc); });
+        check_decode(name, call, 2.0 * double(sequence.kv_len * 8) * (dim_qk + dim_v));
     }
 }
 
 // Of contexts as long as bf16's in bytes; scales by head, or by token with those of a page's head side by side.
 TEST_P(Traffic, AttentionDecodeOfQuantisedCaches) {
     for (adze_dtype dtype : kit::kQuantised) {
-        for (const auto& [dim, page_size, by_token] :
-             {std::tuple{128, 16, false}, {64, 64, false}, {256, 16, false}, {128, 16, true}, {128, 64, true}}) {
+        for (const auto& [name, dim, page_size, by_token] : {std::tuple{"", 128, 16, false},
+                                                             {" d64", 64, 64, false},
+                                                             {" d256", 256, 16, false},
+                                                             {" by token", 128, 16, true},
+                                                             {" by token, pages of 64", 128, 64, true}}) {
             const int64_t keys = 65536 / kit::bits_of(dtype) * 128 / std::max(dim, 128);
             kit::AttentionCase c{.sequences = {{1, keys}}, .shape = {32, 8, dim, dim}, .page_size = page_size};
             c.q_dtype = c.o_dtype = ADZE_DTYPE_BF16, c.kv_dtype = dtype;
             c.hnd = true, c.scales = by_token ? kit::Scales::kAll : kit::Scales::kHead;
             kit::AttentionCall call(context, stream, c, random, [] { return 0.5; });
-            const adze_attention_desc desc = call.desc();
-            ADZE_ASSERT_OK(adze_attention_run(stream, &desc));
-            const int64_t pieces =
-                counts_of(0).kernel == std::string("attention_merge_splits") ? counts_of(1).grid_x : 0;
-            const double partials = 2.0 * double(pieces * 32 * (dim + 2) * 4);
             const double cache = double(keys * 8 * dim) * double(kit::bits_of(dtype)) / 8;
             const double scales = 4.0 * 8 * double(by_token ? keys : 1);
-            check(std::string("attention decode ") + kit::name_of(dtype) + (dim == 64 ? " d64" : "") +
-                      (by_token ? " by token" : ""),
-                  2 * (cache + scales + 32 * dim * 2) + partials, [&] { return adze_attention_run(stream, &desc); });
+            check_decode(std::string("attention decode ") + kit::name_of(dtype) + name, call, 2 * (cache + scales));
+        }
+    }
+}
+
+// Steps of 16 tokens, of all heads that share a KV head, read its keys once.
+TEST_P(Traffic, AttentionOfDrafts) {
+    for (adze_dtype dtype : {ADZE_DTYPE_BF16, ADZE_DTYPE_F8E4M3, ADZE_DTYPE_I4}) {
+        for (const auto& [name, group] : {std::pair{"attention drafts 4x16 ", 4}, {"attention drafts 8x16 ", 8}}) {
+            const int64_t keys = 32768 / kit::bits_of(dtype);
+            kit::AttentionCase c{.sequences = {{16, keys}}, .shape = {2 * group, 2, 128, 128}};
+            c.q_dtype = c.o_dtype = ADZE_DTYPE_BF16, c.kv_dtype = dtype, c.hnd = true;
+            if (oracle::is_quantised(dtype)) c.scales = kit::Scales::kHead;
+            kit::AttentionCall call(context, stream, c, random, [] { return 0.5; });
+            check_decode(std::string(name) + kit::name_of(dtype), call,
+                         double(keys * 2 * 256) * double(kit::bits_of(dtype)) / 8);
         }
     }
 }
@@ -273,14 +290,23 @@ TEST_P(Traffic, AttentionPrefill) {
     }
 }
 
-// With phi where the logits are, no piece is done again; with phi off, each is, stable: as many matrix instructions twice.
+// With phi where the logits are, however low, no piece is done again; with phi off, each is, stable: as many matrix
+// instructions twice.
 TEST_P(Traffic, AttentionDoesAgainWhatLeavesTheBoundsOfPhi) {
-    for (adze_dtype dtype : {ADZE_DTYPE_BF16, ADZE_DTYPE_F16}) {
+    for (const auto& [dtype, logit] : {std::pair{ADZE_DTYPE_BF16, 0.0},
+                                       {ADZE_DTYPE_F16, 0.0},
+                                       {ADZE_DTYPE_BF16, -96.0},
+                                       {ADZE_DTYPE_F8E4M3, -96.0},
+                                       {ADZE_DTYPE_I4, 0.0}}) {
+        SCOPED_TRACE(std::string(kit::name_of(dtype)) + ", logits about " + std::to_string(logit));
         kit::AttentionCase c{.sequences = {{1, 700}, {20, 200}, {150, 150}}, .shape = {4, 2, 64, 64}};
-        c.kv_dtype = c.q_dtype = dtype;
+        c.kv_dtype = dtype, c.q_dtype = dtype == ADZE_DTYPE_F16 ? dtype : ADZE_DTYPE_BF16;
         c.o_dtype = ADZE_DTYPE_F32;  // which sm_90a's prefill, always stable, leaves to the portable kernel
         c.softmax = ADZE_SOFTMAX_UNIFIED;
-        kit::AttentionCall call(context, stream, c, random, kit::normal(random, 0.3));
+        if (oracle::is_quantised(dtype)) c.scales = kit::Scales::kHead;
+        const auto value = logit == 0 ? std::function<double()>(kit::normal(random, 0.3)) : [] { return 1.0; };
+        c.shape.scale = logit == 0 ? 0.125 : logit / 64;
+        kit::AttentionCall call(context, stream, c, random, value);
         const auto instructions = [&](adze_softmax softmax) {
             const int32_t before = launches();
             adze_attention_desc desc = call.desc();
@@ -297,7 +323,7 @@ TEST_P(Traffic, AttentionDoesAgainWhatLeavesTheBoundsOfPhi) {
         for (double off : {-100.0, 100.0}) {
             call.calibrate(off);
             // f16's weights take the stable softmax from the start.
-            EXPECT_EQ(instructions(ADZE_SOFTMAX_UNIFIED), (dtype == ADZE_DTYPE_BF16 ? 2 : 1) * once) << off;
+            EXPECT_EQ(instructions(ADZE_SOFTMAX_UNIFIED), (dtype == ADZE_DTYPE_F16 ? 1 : 2) * once) << off;
             EXPECT_EQ(instructions(ADZE_SOFTMAX_TUNED), once) << "softmax.csv has no row that says unified";
         }
     }
@@ -427,7 +453,9 @@ TEST_P(Traffic, AttentionTakesTheInstanceOfItsRows) {
                        : 4);
     for (adze_dtype kv : kit::kQuantised) {
         expect({1, 40}, 4, 128, "attention_16", 4, ADZE_DTYPE_BF16, kv);
-        expect({40, 40}, 4, 64, "attention_64", 4, ADZE_DTYPE_BF16, kv);
+        expect({40, 40}, 4, 64, "attention_128", 4, ADZE_DTYPE_BF16, kv);
+        expect({16, 40}, 8, 128, "attention_128", info.warp_size == 64 ? 4 : 8, ADZE_DTYPE_BF16, kv);
+        expect({40, 40}, 4, 256, "attention_64", 4, ADZE_DTYPE_BF16, kv);
     }
     // q as three numbers of bf16: one block of rows a warp, and where that is too much, 16 rows a block.
     expect({40, 40}, 4, 64, "attention_64", 4, ADZE_DTYPE_F32);

@@ -22,14 +22,6 @@ struct QuantisedKernel {
     static constexpr int64_t kSharedBytes = Tile::kElements;
     static constexpr bool runs_on(Arch) { return true; }
 
-    static constexpr bool inverts() {
-        for (int k = 0; k < kDims; ++k) {
-            if (Keys::place(Keys::dim(k)) != k) return false;
-        }
-        return true;
-    }
-    static_assert(inverts());
-
     ADZE_DEVICE static void run(const Params& p) {
         SharedArena arena;
         const Tile tile{arena.take<Q>(Tile::kElements, Tile::kAlignment)};

@@ -110,7 +110,8 @@ Cache::Cache(const AttentionCase& c, int dim, int64_t pages, Random& random) : n
     const bool by_head = c.scales == Scales::kHead || c.scales == Scales::kAll;
     scale_head_ = by_head ? (by_token && c.hnd ? c.page_size : 1) : 0;
     scale_token_ = by_token ? (by_head && !c.hnd ? heads : 1) : 0;
-    scale_page_ = by_page ? (by_token ? c.page_size : 1) * (by_head ? heads : 1) + 3 : 0;
+    const int64_t scale_gap = 8;  // a whole sector: traffic counts those
+    scale_page_ = by_page ? (by_token ? c.page_size : 1) * (by_head ? heads : 1) + scale_gap : 0;
     const int64_t count = (pages - 1) * scale_page_ + (c.page_size - 1) * scale_token_ + (heads - 1) * scale_head_ + 1;
     // Powers of two and their neighbours; kept clear of the largest, so that products stay ordinary.
     scales = Tensor(ADZE_DTYPE_F32, 1, count).fill([&] { return std::exp2(random.uniform() * 4 - 2); });
