@@ -4,6 +4,7 @@
 
 #include "attention/sm90_attention.cuh"
 #include "attention/sm90_attention.h"
+#include "attention/sm90_widening.cuh"
 
 namespace adze {
 inline namespace ADZE_TARGET {
@@ -28,16 +29,24 @@ bool may_take_sm90_prefill(Arch arch, const AttentionShape& s) {
     return arch == Arch::kSm90a && scale && s.logits_soft_cap == 0 && s.page_size % 8 == 0;
 }
 
+// Whose tiles are widened to bf16. The largest heads leave the consumers too few registers.
+bool fits_widening(const AttentionShape& s, const adze_kv_cache& cache) {
+    const int64_t unit = cache.dtype == ADZE_DTYPE_I4 ? 32 : 16;  // elements
+    if (s.head_dim_qk > 192 || s.head_dim_v > 128 || !is_aligned(cache.data) || cache.num_pages == 0) return false;
+    return cache.page_stride % unit == 0 && cache.token_stride % unit == 0 && cache.head_stride % unit == 0 &&
+           (unit == 32 || (s.head_dim_qk % 16 == 0 && s.head_dim_v % 16 == 0));
+}
+
 bool fits_sm90_prefill(const AttentionParams& p) {
-    const bool formats = p.q.dtype == p.k.dtype && p.o.dtype == p.k.dtype;
+    const adze_dtype multiplied = is_quantised(p.k) ? ADZE_DTYPE_BF16 : p.k.dtype;
+    const bool formats = p.q.dtype == multiplied && p.o.dtype == multiplied;
     // A deterministic context's other sequences do not decide by the masks that they bring or not.
-    const AttentionPlan& plan = *p.plan;
-    const bool masks =
-        plan.split.fixed_keys[kPrefillTile] == 0 ? p.mask.data != nullptr : plan.shape.max_mask_words > 0;
+    const AttentionShape& s = p.plan->shape;
+    const bool masks = p.plan->split.fixed_keys[kPrefillTile] == 0 ? p.mask.data != nullptr : s.max_mask_words > 0;
     const bool plain = !masks && p.alibi_slopes.data == nullptr && p.sinks.data == nullptr;
-    const bool layout =
-        is_aligned(p.q.data) && p.q.row_stride % 8 == 0 && fits_copy_engine(p.k) && fits_copy_engine(p.v);
-    return formats && plain && layout;
+    const bool caches = is_quantised(p.k) ? fits_widening(s, p.k) && fits_widening(s, p.v)
+                                          : fits_copy_engine(p.k) && fits_copy_engine(p.v);
+    return formats && plain && caches && is_aligned(p.q.data) && p.q.row_stride % 8 == 0;
 }
 
 TensorMap make_cache_map(LaunchStream& stream, const AttentionShape& shape, const adze_kv_cache& cache, int head_dim,
@@ -66,8 +75,11 @@ void launch_prefill(LaunchStream& stream, const AttentionParams& p) {
     const int64_t blocks =
         stream.capturing() ? plan.split.blocks[kPrefillTile] : plan.schedule.used_blocks[kPrefillTile];
     if (blocks == 0) return;
-    const Sm90PrefillParams params{make_cache_map(stream, plan.shape, p.k, plan.shape.head_dim_qk, box_tokens),
-                                   make_cache_map(stream, plan.shape, p.v, plan.shape.head_dim_v, box_tokens),
+    const auto map = [&](const adze_kv_cache& cache, int head_dim) {
+        return Kernel::kQuantised ? TensorMap{} : make_cache_map(stream, plan.shape, cache, head_dim, box_tokens);
+    };
+    const Sm90PrefillParams params{map(p.k, plan.shape.head_dim_qk),
+                                   map(p.v, plan.shape.head_dim_v),
                                    p.k,
                                    p.v,
                                    plan.shape,
@@ -83,22 +95,33 @@ void launch_prefill(LaunchStream& stream, const AttentionParams& p) {
     launch<Kernel>(stream, {blocks, plan.shape.num_kv_heads, 1}, Kernel::kSharedBytes, params);
 }
 
-template <class T>
+template <class T, class Stored = T>
 void launch_prefill_of(LaunchStream& stream, const AttentionParams& p) {
     const int qk = p.plan->shape.head_dim_qk, v = p.plan->shape.head_dim_v;
-    if (qk <= 64 && v <= 64) return launch_prefill<Sm90Prefill<T, 64, 64>>(stream, p);
-    if (qk <= 128 && v <= 128) return launch_prefill<Sm90Prefill<T, 128, 128>>(stream, p);
-    if (qk <= 192 && v <= 128) return launch_prefill<Sm90Prefill<T, 192, 128>>(stream, p);
-    launch_prefill<Sm90Prefill<T, 256, 256>>(stream, p);
+    if (qk <= 64 && v <= 64) return launch_prefill<Sm90Prefill<T, 64, 64, Stored>>(stream, p);
+    if (qk <= 128 && v <= 128) return launch_prefill<Sm90Prefill<T, 128, 128, Stored>>(stream, p);
+    if (qk <= 192 && v <= 128) return launch_prefill<Sm90Prefill<T, 192, 128, Stored>>(stream, p);
+    if constexpr (std::is_same_v<T, Stored>) launch_prefill<Sm90Prefill<T, 256, 256>>(stream, p);
 }
 
 bool launch_sm90_prefill(LaunchStream& stream, const AttentionParams& p) {
     if (!may_take_sm90_prefill(stream.arch(), p.plan->shape) || !fits_sm90_prefill(p)) return false;
     if (p.plan->device.block_work[kPrefillTile] == nullptr) return true;
-    if (p.k.dtype == ADZE_DTYPE_F16) {
-        launch_prefill_of<f16>(stream, p);
-    } else {
-        launch_prefill_of<bf16>(stream, p);
+    switch (p.k.dtype) {
+        case ADZE_DTYPE_F16:
+            launch_prefill_of<f16>(stream, p);
+            break;
+        case ADZE_DTYPE_F8E4M3:
+            launch_prefill_of<bf16, e4m3>(stream, p);
+            break;
+        case ADZE_DTYPE_I8:
+            launch_prefill_of<bf16, int8_t>(stream, p);
+            break;
+        case ADZE_DTYPE_I4:
+            launch_prefill_of<bf16, int4x2>(stream, p);
+            break;
+        default:
+            launch_prefill_of<bf16>(stream, p);
     }
     return true;
 }

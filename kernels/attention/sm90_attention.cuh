@@ -20,6 +20,8 @@
 // Tiles that no row sees the whole of, at a sequence's end, a window's begin and behind the sinks, are copied by the producer's
 // lanes, 16 bytes at a time: in a reserved buffer there may be no memory behind what is seen.
 //
+// Tiles of quantised caches are widened to bf16 on their way into the stages: sm90_widening.cuh.
+//
 // Floor: 2 (head_dim_qk + head_dim_v) operations a visible pair and head at the tensor cores' peak; the tiles on the diagonal
 // are done whole.
 #pragma once
@@ -92,10 +94,16 @@ struct Sm90Piece {
     }
 };
 
-//   T             format of q, the caches, p and o
+template <class Prefill>
+struct Sm90Widening;  // sm90_widening.cuh
+
+//   T             format of q, p and o, and of what is multiplied
 //   kDimQk, kDimV  the head dims or more; what is beyond them is read as zeros
-template <class T, int kDimQk, int kDimV>
+//   Stored         the caches' format
+template <class T, int kDimQk, int kDimV, class Stored = T>
 struct Sm90Prefill {
+    using StoredElement = Stored;
+    static constexpr bool kQuantised = !std::is_same_v<T, Stored>;
     static constexpr const char* kName = kDimQk == 64    ? "sm90_prefill_64"
                                          : kDimQk == 128 ? "sm90_prefill_128"
                                          : kDimQk == 192 ? "sm90_prefill_192"
@@ -107,10 +115,12 @@ struct Sm90Prefill {
     static constexpr int kGroupRows = 64, kRows = kConsumers * kGroupRows;
     static_assert(kRows == kTileRows[kRowTiles - 1]);
     // Of the accumulators, scores and sums take kTileKeys / 2 + kDimV / 2 registers, weights kTileKeys / 4.
-    static constexpr int kTileKeys = kDimV > 128 ? 64 : 128;
+    // Quantised tiles also take room while they are as in the cache.
+    static constexpr int kTileKeys = kDimV > 128 || (kQuantised && kDimQk > 128) ? 64 : 128;
+    static_assert(!kQuantised || kDimV <= 128, "spills");
     static_assert(kKeyUnit % kTileKeys == 0);
     // Three groups start with 168 registers a thread.
-    static constexpr int kProducerRegisters = 40, kConsumerRegisters = 232;
+    static constexpr int kProducerRegisters = kQuantised ? 72 : 40, kConsumerRegisters = kQuantised ? 216 : 232;
     static_assert((kProducerRegisters + kConsumers * kConsumerRegisters) * kWarpGroup <= 65536);
 
     using TileQ = SharedTile<T, kRows, kDimQk>;
@@ -122,13 +132,23 @@ struct Sm90Prefill {
     static constexpr int kPanel = TileK::kPanel, kChunk = TileQ::kChunk;
     static constexpr int kSteps = kTileKeys / Scores::kK;  // of p v
 
-    static constexpr int64_t shared_bytes(int stages) {
-        return (TileQ::kElements + int64_t{stages} * (TileK::kElements + TileV::kElements)) * 2 +
-               (4 * stages + 2 * kConsumers) * 8;
+    // Of a quantised tile of K or V on its way, 16 bytes of it belong to a thread; and the scales of K's and V's tokens.
+    static constexpr int kRawBytes = kQuantised ? kTileKeys * (kDimQk > kDimV ? kDimQk : kDimV) / kPerByte<Stored> : 0;
+    static constexpr int kTileScales = kQuantised ? 2 * kTileKeys : 0;
+
+    // Tiles whose scales are kept: those asked for ahead and in stages, and those of which weights are being made.
+    static constexpr int scale_slots(int stages) { return stages + 3; }
+
+    static constexpr int64_t shared_bytes(int stages, int raw) {
+        return (TileQ::kElements + int64_t{stages} * (TileK::kElements + TileV::kElements)) * 2 + raw * kRawBytes +
+               scale_slots(stages) * kTileScales * 4 + (4 * stages + 2 * kConsumers) * 8;
     }
-    static constexpr int kStages = shared_bytes(4) <= 227 << 10 ? 4 : shared_bytes(3) <= 227 << 10 ? 3 : 2;
-    static constexpr int64_t kSharedBytes = shared_bytes(kStages);
-    static_assert(kSharedBytes <= 227 << 10);
+    static constexpr bool fits(int stages, int raw) { return shared_bytes(stages, raw) <= 227 << 10; }
+    static constexpr int kStages = fits(4, 2) ? 4 : fits(3, 2) ? 3 : 2;
+    static constexpr int kRaw = fits(kStages, 4) ? 4 : fits(kStages, 3) ? 3 : 2;  // tiles of K or V on their way
+    static constexpr int kScaleSlots = scale_slots(kStages);
+    static constexpr int64_t kSharedBytes = shared_bytes(kStages, kRaw);
+    static_assert(fits(kStages, kRaw));
 
     // p is at most 2^kUnit.
     static constexpr float kUnit = std::is_same_v<T, f16> ? 14.0f : 0.0f;
@@ -140,12 +160,17 @@ struct Sm90Prefill {
     // Warps of the producers' group.
     static constexpr int kGroupWarps = kWarpGroup / kWarpSize;
     static constexpr int kKeyWarp = kConsumers * kGroupWarps, kQueryWarp = kKeyWarp + 1;  // one for each consumer
+    // Where tiles are widened each does everything, for as many keys and rows.
+    static constexpr int kFillers = kQuantised ? kGroupWarps : 1, kQueryFillers = kQuantised ? kGroupWarps / 2 : 1;
+    static constexpr int kFilledRows = kGroupRows / kQueryFillers;
 
     struct Storage {
         TileQ q;
         Shared<T> k, v;
         Shared<uint64_t> k_full, k_free, v_full, v_free;  // of each stage
         Shared<uint64_t> q_full, q_free;                  // of each consumer
+        Shared<Stored> raw;                               // quantised tiles as they are in the cache
+        Shared<float> scales;
 
         ADZE_DEVICE TileK k_tile(int stage) const { return {k.slice(stage * TileK::kElements, TileK::kElements)}; }
         ADZE_DEVICE TileV v_tile(int stage) const { return {v.slice(stage * TileV::kElements, TileV::kElements)}; }
@@ -155,10 +180,16 @@ struct Sm90Prefill {
     struct Place {
         int stage = 0;
         uint32_t parity = 0;
+        int scales = 0;  // where the scales are
         ADZE_DEVICE void advance() {
             if (++stage == kStages) stage = 0, parity ^= 1;
+            if (kQuantised) scales = next_scales(scales);
         }
     };
+
+    ADZE_DEVICE static int next_scales(int at) {
+        return at + kTileScales == kScaleSlots * kTileScales ? 0 : at + kTileScales;
+    }
 
     // The pieces of the block.
     struct Share {
@@ -176,6 +207,8 @@ struct Sm90Prefill {
         const TileQ q{arena.take<T>(TileQ::kElements, TileQ::kAlignment)};
         const Shared<T> k = arena.take<T>(kStages * TileK::kElements, TileK::kAlignment);
         const Shared<T> v = arena.take<T>(kStages * TileV::kElements, TileV::kAlignment);
+        const Shared<Stored> raw = arena.take<Stored>(kRaw * kRawBytes, 16);
+        const Shared<float> scales = arena.take<float>(kScaleSlots * kTileScales, 16);
         const Shared<uint64_t> barriers = arena.take<uint64_t>(4 * kStages + 2 * kConsumers);
         const Storage s{q,
                         k,
@@ -185,15 +218,21 @@ struct Sm90Prefill {
                         barriers.slice(2 * kStages, kStages),
                         barriers.slice(3 * kStages, kStages),
                         barriers.slice(4 * kStages, kConsumers),
-                        barriers.slice(4 * kStages + kConsumers, kConsumers)};
+                        barriers.slice(4 * kStages + kConsumers, kConsumers),
+                        raw,
+                        scales};
         if (thread_index() == 0) make_barriers(s);
         sync_block();
         const int group = shuffle(thread_index() / kWarpGroup, 0);  // which the compiler so knows to be the warp's
         if (group == kConsumers) {
             give_up_registers<kProducerRegisters>();
             const int warp = shuffle(warp_index(), 0);
-            if (warp == kKeyWarp) bring_keys(p, s);
-            if (warp >= kQueryWarp && warp < kQueryWarp + kConsumers) bring_queries(p, s, warp - kQueryWarp);
+            if constexpr (kQuantised) {
+                Sm90Widening<Sm90Prefill>::run(p, s, warp - kKeyWarp);
+            } else {
+                if (warp == kKeyWarp) bring_keys(p, s);
+                if (warp >= kQueryWarp && warp < kQueryWarp + kConsumers) bring_queries(p, s, warp - kQueryWarp);
+            }
         } else {
             take_registers<kConsumerRegisters>();
             consume(p, s, group);
@@ -201,15 +240,17 @@ struct Sm90Prefill {
     }
 
 private:
+    friend struct Sm90Widening<Sm90Prefill>;
+
     ADZE_DEVICE static void make_barriers(const Storage& s) {
         for (int i = 0; i < kStages; ++i) {
-            mbarrier_init(s.k_full, i, 1);
-            mbarrier_init(s.v_full, i, 1);
+            mbarrier_init(s.k_full, i, kFillers);
+            mbarrier_init(s.v_full, i, kFillers);
             mbarrier_init(s.k_free, i, kConsumers * kGroupWarps);
             mbarrier_init(s.v_free, i, kConsumers * kGroupWarps);
         }
         for (int i = 0; i < kConsumers; ++i) {
-            mbarrier_init(s.q_full, i, 1);
+            mbarrier_init(s.q_full, i, kQueryFillers);
             mbarrier_init(s.q_free, i, kGroupWarps);
         }
         fence_mbarrier_init();
@@ -307,28 +348,32 @@ private:
         }
     }
 
-    // The rows of one consumer; zeros beyond the piece's.
+    // For one consumer.
     ADZE_DEVICE static void bring_queries(const Params& p, const Storage& s, int group) {
-        constexpr int kChunks = kDimQk / kChunk;
-        const Global<const T> memory(p.q);
         const Share share(p);
         uint32_t parity = 0;
 #pragma unroll 1
         for (int work = share.begin; work < share.end; ++work) {
             const Piece piece(p, work, share.num_work);
-            if (piece.is_empty()) continue;
-            mbarrier_wait(s.q_free, group, parity ^ 1);
-#pragma unroll 1
-            for (int i = lane_index(); i < kGroupRows * kChunks; i += kWarpSize) {
-                const int row = group * kGroupRows + i / kChunks, column = i % kChunks * kChunk;
-                const bool inside = guard(row < piece.rows && column < p.shape.head_dim_qk);
-                const int64_t token = inside ? piece.first_token + piece.token(row) : 0;
-                const int64_t index = token * p.q.row_stride + q_head(piece, row) * p.shape.head_dim_qk + column;
-                copy_chunk_async(s.q, row, column, memory, inside ? index : 0, inside);
-            }
-            land_copies(s.q_full, group);
-            parity ^= 1;
+            if (!piece.is_empty()) bring_rows(p, piece, s, group, 0, parity);
         }
+    }
+    // kFilledRows rows of it from `first` on; zeros beyond the piece's.
+    ADZE_DEVICE static void bring_rows(const Params& p, const Piece& piece, const Storage& s, int group, int first,
+                                       uint32_t& parity) {
+        constexpr int kChunks = kDimQk / kChunk;
+        const Global<const T> memory(p.q);
+        mbarrier_wait(s.q_free, group, parity ^ 1);
+#pragma unroll 1
+        for (int i = lane_index(); i < kFilledRows * kChunks; i += kWarpSize) {
+            const int row = group * kGroupRows + first + i / kChunks, column = i % kChunks * kChunk;
+            const bool inside = guard(row < piece.rows && column < p.shape.head_dim_qk);
+            const int64_t token = inside ? piece.first_token + piece.token(row) : 0;
+            const int64_t index = token * p.q.row_stride + q_head(piece, row) * p.shape.head_dim_qk + column;
+            copy_chunk_async(s.q, row, column, memory, inside ? index : 0, inside);
+        }
+        land_copies(s.q_full, group);
+        parity ^= 1;
     }
 
     // ---- consumers ----
@@ -403,8 +448,8 @@ private:
         wgmma_pin(scores);
         leave(s.k_free, place.stage);
         if (next >= piece.kv_end) leave(s.q_free, group);
+        weigh(p, piece, s, place, tile, rows, scores);
         place.advance();
-        weigh(p, piece, tile, rows, scores);
         if (next < piece.kv_end) mbarrier_wait(s.k_full, place.stage, place.parity);
         make_weights(scores, weights);
 
@@ -421,8 +466,8 @@ private:
             wgmma_pin(scores);
             leave(s.k_free, now.stage);
             if (next >= piece.kv_end) leave(s.q_free, group);
+            weigh(p, piece, s, place, tile, rows, scores);
             place.advance();
-            weigh(p, piece, tile, rows, scores);
             // Here, and pinned, since the compiler moves the wait for p v before the exponentials, but not before a loop.
             wgmma_pin(scores);
             if (next < piece.kv_end) mbarrier_wait(s.k_full, place.stage, place.parity);
@@ -480,8 +525,9 @@ private:
 
     // Products to weights 2^((product - maximum) * scale + kUnit), by one fma where the maximum is near; maxima and totals
     // follow.
-    ADZE_DEVICE static void weigh(const Params& p, const Piece& piece, int tile, Rows& rows,
-                                  typename Scores::C& scores) {
+    ADZE_DEVICE static void weigh(const Params& p, const Piece& piece, const Storage& s, const Place& place, int tile,
+                                  Rows& rows, typename Scores::C& scores) {
+        if constexpr (kQuantised) apply_scales(s, place.scales, scores);
         if (tile < rows.most_begin || tile + kTileKeys > rows.least_end) mask(piece, tile, rows, scores);
         const float scale = p.shape.softmax_scale * kLog2E;
         float largest[kSlots], tile_total[kSlots], bias[kSlots];
@@ -515,6 +561,15 @@ private:
         }
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) rows.total[s] = fma(rows.total[s], rows.rescale[s], tile_total[s]);
+        if constexpr (kQuantised) apply_scales(s, place.scales + kTileKeys, scores);
+    }
+    ADZE_DEVICE static void apply_scales(const Storage& s, int first, typename Scores::C& scores) {
+#pragma unroll
+        for (int i = 0; i < kTileKeys / 2; i += 4) {
+            const auto scales = s.scales.template load_vec<2>(first + Scores::C::column(i));
+#pragma unroll
+            for (int j = 0; j < 4; ++j) scores.value[i + j] *= scales[j % 2];
+        }
     }
     ADZE_DEVICE static void subtract_maxima(const Rows& rows, const bool (&far)[kSlots], typename Scores::C& scores) {
 #pragma unroll

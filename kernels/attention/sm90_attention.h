@@ -16,7 +16,8 @@ bool may_take_sm90_prefill(Arch arch, const AttentionShape& shape);
 
 // Runs the pieces of the highest row tiles. False, and nothing is launched, where the device or the call is not one for it:
 // another kernel must serve them. Its conditions, apart from sm_90a:
-//   - q, the caches and o have one 16-bit format, the caches no scales; p, as one number of that format, would waste an f32 o
+//   - q, the caches and o have one 16-bit format, the caches no scales; p, as one number of that format, would waste an f32 o.
+//     Or the caches are quantised, q and o bf16, and head dims at most 192 and 128
 //   - no mask (in deterministic contexts, no room for one in the plan), ALiBi, learned sinks or soft cap; softmax_scale is
 //     positive and at most 1 / log2(e)
 //   - pages of a multiple of 8 tokens, which is what the copy engine can put together to swizzled tiles; the caches' data and

@@ -29,7 +29,7 @@ suites_of() {
     case $1 in
         *@linear.*) echo 'Gpu/Linear.*' ;;
         *@attention*) echo 'Gpu/Attention*:Gpu/Graph.*' ;;
-        *@sm90_attention.*) echo 'Gpu/Prefill.*' ;;
+        *@sm90_attention.* | *@sm90_widening.*) echo 'Gpu/Prefill.*' ;;
         *@kv_append.*) echo 'Gpu/KvAppend.*:Gpu/Graph.*' ;;
         *@glue.*) echo 'Gpu/Glue.*' ;;
         *@sampling*) echo 'Gpu/Sampling.*' ;;

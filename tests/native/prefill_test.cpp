@@ -40,6 +40,12 @@ protected:
         c.o_gap = 0;
         return c;
     }
+    /// A context where no piece of 128 rows is cut.
+    kit::Context deterministic() const {
+        adze_context_desc desc = kit::describe(GetParam());
+        desc.flags = ADZE_CONTEXT_DETERMINISTIC;
+        return kit::make<kit::Context>([&](adze_context** out) { return adze_context_create(&desc, out); });
+    }
     /// A GPU, which may be another than sm_90a, does not tell what ran.
     bool counts() const { return GetParam().backend == ADZE_BACKEND_SIM; }
 
@@ -96,6 +102,52 @@ TEST_P(Prefill, EveryHeadDimensionAndFormat) {
     }
 }
 
+// Widened to bf16 in shared memory; scales by head, by token, by all.
+TEST_P(Prefill, EveryQuantisedCache) {
+    for (adze_dtype dtype : {ADZE_DTYPE_F8E4M3, ADZE_DTYPE_I8, ADZE_DTYPE_I4}) {
+        std::vector<std::pair<int, int>> dims{{80, 80}, {96, 96}, {64, 128}, {128, 80}};
+        for (auto [qk, v] : {std::pair{64, 64}, {128, 128}, {192, 128}, random.pick(dims)}) {
+            AttentionCase c = bf16(ragged(random.integer(130, 200)), {2, 1, qk, v});
+            c.kv_dtype = dtype;
+            c.scales = random.pick(std::vector{kit::Scales::kTensor, kit::Scales::kHead, kit::Scales::kToken,
+                                               kit::Scales::kPage, kit::Scales::kAll});
+            c.gap = random.integer(0, 1) * 16;
+            c.page_size = 8 << random.integer(0, 5);
+            c.hnd = random.coin();
+            check(c);
+        }
+        AttentionCase c = bf16({{140, 700}, {150, 20}}, {2, 1, 64, 64, random.coin(), 129, 0, 3});
+        c.kv_dtype = dtype;
+        c.scales = kit::Scales::kAll;
+        check(c);
+    }
+}
+
+// So many tiles in a piece that every stage is filled again, and pieces one after another.
+TEST_P(Prefill, QuantisedTilesTakeTurns) {
+    const kit::Context own = deterministic();
+    const kit::Stream own_stream = kit::make_stream(own);
+    for (adze_dtype dtype : {ADZE_DTYPE_F8E4M3, ADZE_DTYPE_I8, ADZE_DTYPE_I4}) {
+        for (auto [qk, v] : {std::pair{64, 64}, {128, 128}, {192, 128}}) {
+            AttentionCase c = bf16({{65, 1400}, {70, 900}}, {1, 1, qk, v});
+            c.kv_dtype = dtype;
+            c.scales = kit::Scales::kAll;
+            AttentionCall call(own, own_stream, c, random, kit::normal(random));
+            SCOPED_TRACE(call.c);
+            call.run(own_stream);
+            call.expect_close();
+        }
+    }
+    adze_device_info info{};
+    info.struct_size = sizeof info;
+    ADZE_ASSERT_OK(adze_context_info(context, &info));
+    const int heads = info.num_processors / 2 + 1;  // a block each
+    AttentionCase c = bf16({{65, 390}, {66, 390}}, {heads, heads, 128, 128});
+    c.kv_dtype = ADZE_DTYPE_I8;
+    c.scales = kit::Scales::kToken;
+    check(c);
+}
+
 TEST_P(Prefill, EveryPageSizeThatFits) {
     for (int page_size : {8, 16, 24, 32, 40, 64, 128, 256, 384, 1000}) {
         AttentionCase c = bf16(ragged(random.integer(130, 300)), {2, 2, 64, 64});
@@ -149,6 +201,13 @@ TEST_P(Prefill, WhatTheOtherKernelsTake) {
     check_other([](AttentionCase& c) { c.kv_dtype = ADZE_DTYPE_F16; });
     check_other([](AttentionCase& c) { c.gap = 1; });
     check_other([](AttentionCase& c) { c.scales = kit::Scales::kHead; });
+    check_other([](AttentionCase& c) {
+        c.kv_dtype = ADZE_DTYPE_I8, c.scales = kit::Scales::kHead, c.q_dtype = c.o_dtype = ADZE_DTYPE_F16;
+    });
+    check_other([](AttentionCase& c) { c.kv_dtype = ADZE_DTYPE_I8, c.scales = kit::Scales::kHead, c.gap = 8; });
+    check_other([](AttentionCase& c) {
+        c.kv_dtype = ADZE_DTYPE_I8, c.scales = kit::Scales::kHead, c.shape.dim_qk = c.shape.dim_v = 256;
+    });
     check_other([](AttentionCase& c) { c.shape.scale = -0.5; });
     check_other([](AttentionCase& c) { c.shape.scale = 0.7; });
     check_other([](AttentionCase& c) { c.sequences = {{30, 200}, {1, 9}}; });
@@ -333,9 +392,7 @@ TEST_P(Prefill, MorePagesThanTheCopyEngineCounts) {
 
 // Where a sequence's pieces begin and end is all that its bits depend on: here nowhere but at its ends.
 TEST_P(Prefill, ASequenceIsTheSameAloneAndAmongOthers) {
-    adze_context_desc desc = kit::describe(GetParam());
-    desc.flags = ADZE_CONTEXT_DETERMINISTIC;
-    const auto own = kit::make<kit::Context>([&](adze_context** out) { return adze_context_create(&desc, out); });
+    const kit::Context own = deterministic();
     const kit::Stream own_stream = kit::make_stream(own);
     const AttentionCase c = bf16({{40, 90}, {200, 350}, {130, 130}}, {2, 1, 64, 64});
     AttentionCall all(own, own_stream, c, random, kit::normal(random));

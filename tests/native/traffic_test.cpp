@@ -453,8 +453,10 @@ TEST_P(Traffic, AttentionTakesTheInstanceOfItsRows) {
                        : 4);
     for (adze_dtype kv : kit::kQuantised) {
         expect({1, 40}, 4, 128, "attention_16", 4, ADZE_DTYPE_BF16, kv);
-        expect({40, 40}, 4, 64, "attention_128", 4, ADZE_DTYPE_BF16, kv);
-        expect({16, 40}, 8, 128, "attention_128", info.warp_size == 64 ? 4 : 8, ADZE_DTYPE_BF16, kv);
+        expect({40, 40}, 4, 64, has_prefill ? "sm90_prefill_64" : "attention_128", has_prefill ? 12 : 4, ADZE_DTYPE_BF16,
+               kv);
+        expect({16, 40}, 8, 128, has_prefill ? "sm90_prefill_128" : "attention_128",
+               has_prefill ? 12 : info.warp_size == 64 ? 4 : 8, ADZE_DTYPE_BF16, kv);
         expect({40, 40}, 4, 256, "attention_64", 4, ADZE_DTYPE_BF16, kv);
     }
     // q as three numbers of bf16: one block of rows a warp, and where that is too much, 16 rows a block.

@@ -1,6 +1,7 @@
 // Matrix instructions of a warp group: sm_90a.
 #include <cmath>
 
+#include "device/registers.h"
 #include "device/wgmma.h"
 #include "device_kit.h"
 
@@ -266,6 +267,27 @@ SIM_TEST(WarpGroups, threads_with_different_instructions) {
 SIM_TEST(WarpGroups, accumulators_are_undefined_before_the_wait) {
     expect_defect(Defect::kReadEarly, {}, false);
     expect_defect(Defect::kOneUnderWay, {}, false);
+}
+
+// Warp groups hand each other registers: each as a whole.
+struct HandsRegistersOver : TestKernel<2 * kWarpGroup> {
+    static constexpr const char* kName = "hands_registers_over";
+    static void run(const Params& p) {
+        SharedArena arena;
+        const auto s = arena.take<float>(kThreads);
+        s.store(thread_index(), 1.0f);
+        if (thread_index() < kWarpGroup) {
+            if (p.good || warp_index() != 2) give_up_registers<40>();  // @give
+        } else {
+            take_registers<208>();
+        }
+        s.store(thread_index(), 2.0f);
+        sync_block();
+        s.load(thread_index() ^ kWarpGroup);
+    }
+};
+SIM_TEST(WarpGroups, registers_are_handed_over_by_whole_groups) {
+    expect_detector<HandsRegistersOver>({2, 1, 1}, 4096, {}, {"give_up_registers", PLACE("give")});
 }
 
 struct LeftUnderWay : TestKernel<128, GroupParams> {
