@@ -478,7 +478,9 @@ private:
         Api::operators().require_attention(shape);
     }
     static AttentionSplit attention_split(const DeviceContext* context, const AttentionShape& shape) {
-        return Api::operators().attention_split(shape, of(context).device->num_processors, of(context).deterministic);
+        const Device& device = *of(context).device;
+        return Api::operators().attention_split(shape, device.code->arch, device.num_processors,
+                                                of(context).deterministic);
     }
 
     // A row-major matrix in host memory becomes a dense one in device memory.

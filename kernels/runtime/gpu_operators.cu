@@ -9,7 +9,7 @@ uint64_t gpu_weight_bytes(adze_dtype dtype, int64_t n, int64_t k);
 uint64_t gpu_linear_workspace(const WeightView& weight, int64_t rows);
 uint64_t gpu_sampling_workspace(int64_t rows, int64_t vocabulary);
 void gpu_require_attention(const AttentionShape& shape);
-AttentionSplit gpu_attention_split(const AttentionShape& shape, int num_processors, bool deterministic);
+AttentionSplit gpu_attention_split(const AttentionShape& shape, Arch arch, int num_processors, bool deterministic);
 void pack_weight(LaunchStream& stream, const void* source, int64_t row_stride, const WeightView& packed);
 void linear(LaunchStream& stream, const LinearParams& params);
 void attention(LaunchStream& stream, const AttentionParams& params);

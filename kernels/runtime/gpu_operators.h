@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attention/attention.h"
+#include "device/arch.h"
 #include "glue/glue.h"
 #include "linear/linear.h"
 #include "sampling/sampling.h"
@@ -15,7 +16,7 @@ struct GpuOperators {
     uint64_t (*linear_workspace)(const WeightView& weight, int64_t rows);
     uint64_t (*sampling_workspace)(int64_t rows, int64_t vocabulary);
     void (*require_attention)(const AttentionShape& shape);
-    AttentionSplit (*attention_split)(const AttentionShape& shape, int num_processors, bool deterministic);
+    AttentionSplit (*attention_split)(const AttentionShape& shape, Arch arch, int num_processors, bool deterministic);
 
     void (*pack_weight)(LaunchStream& stream, const void* source, int64_t row_stride, const WeightView& packed);
     void (*linear)(LaunchStream& stream, const LinearParams& params);

@@ -182,7 +182,8 @@ void require_attention(const DeviceContext* context, const AttentionShape& shape
 }
 
 AttentionSplit attention_split(const DeviceContext* context, const AttentionShape& shape) {
-    return of(context).operators.attention_split(shape, of(context).device.num_processors, of(context).deterministic);
+    return of(context).operators.attention_split(shape, of(context).device.arch, of(context).device.num_processors,
+                                                 of(context).deterministic);
 }
 
 // Device memory for as long as a call takes.

@@ -250,7 +250,7 @@ TEST_P(Traffic, AttentionDecodeOfQuantisedCaches) {
                                                              {" d64", 64, 64, false},
                                                              {" d256", 256, 16, false},
                                                              {" by token", 128, 16, true},
-                                                             {" by token, pages of 64", 128, 64, true}}) {
+                                                             {" by token p64", 128, 64, true}}) {
             const int64_t keys = 65536 / kit::bits_of(dtype) * 128 / std::max(dim, 128);
             kit::AttentionCase c{.sequences = {{1, keys}}, .shape = {32, 8, dim, dim}, .page_size = page_size};
             c.q_dtype = c.o_dtype = ADZE_DTYPE_BF16, c.kv_dtype = dtype;
