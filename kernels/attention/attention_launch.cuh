@@ -33,6 +33,8 @@ void launch_dims(LaunchStream& stream, const AttentionKernelParams& params, int6
          kDimQk, static_cast<long long>(stream.shared_limit()));
 }
 
+// Head dims between those of the instances take the next higher: loads, and products with 16-bit keys and values, leave out
+// what is beyond the head, in steps of an instruction; products with quantised keys take all columns, 128 for 80 and 96.
 template <class Stored>
 void launch_instance(LaunchStream& stream, const AttentionKernelParams& params, int64_t blocks) {
     const AttentionShape& s = params.shape;

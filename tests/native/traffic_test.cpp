@@ -250,7 +250,7 @@ TEST_P(Traffic, AttentionDecodeOfQuantisedCaches) {
                                                              {" d64", 64, 64, false},
                                                              {" d256", 256, 16, false},
                                                              {" by token", 128, 16, true},
-                                                             {" by token, pages of 64", 128, 64, true}}) {
+                                                             {" by token p64", 128, 64, true}}) {
             const int64_t keys = 65536 / kit::bits_of(dtype) * 128 / std::max(dim, 128);
             kit::AttentionCase c{.sequences = {{1, keys}}, .shape = {32, 8, dim, dim}, .page_size = page_size};
             c.q_dtype = c.o_dtype = ADZE_DTYPE_BF16, c.kv_dtype = dtype;
@@ -453,10 +453,13 @@ TEST_P(Traffic, AttentionTakesTheInstanceOfItsRows) {
                        : 4);
     for (adze_dtype kv : kit::kQuantised) {
         expect({1, 40}, 4, 128, "attention_16", 4, ADZE_DTYPE_BF16, kv);
-        expect({40, 40}, 4, 64, has_prefill ? "sm90_prefill_64" : "attention_128", has_prefill ? 12 : 4, ADZE_DTYPE_BF16,
-               kv);
+        expect({40, 40}, 4, 64, has_prefill ? "sm90_prefill_64" : "attention_128", has_prefill ? 12 : 4,
+               ADZE_DTYPE_BF16, kv);
         expect({16, 40}, 8, 128, has_prefill ? "sm90_prefill_128" : "attention_128",
-               has_prefill ? 12 : info.warp_size == 64 ? 4 : 8, ADZE_DTYPE_BF16, kv);
+               has_prefill            ? 12
+               : info.warp_size == 64 ? 4
+                                      : 8,
+               ADZE_DTYPE_BF16, kv);
         expect({40, 40}, 4, 256, "attention_64", 4, ADZE_DTYPE_BF16, kv);
     }
     // q as three numbers of bf16: one block of rows a warp, and where that is too much, 16 rows a block.
