@@ -72,8 +72,8 @@ public enum Softmax
     /// <summary>
     /// By φ, known beforehand (<see cref="AttentionOptions.Phi"/>; FlashDecoding++, arXiv 2311.01282): a part of the keys in
     /// which a row's logits leave the bounds around it is done again with maxima, for all rows of the tile.
-    /// <see cref="Stable"/> instead are the cpu, deterministic contexts, caches of F16, prefill on sm_90a, and F8E4M3 with
-    /// heads of 256 on sm_80.
+    /// <see cref="Stable"/> instead are the cpu, deterministic contexts, caches of F16, prefill on sm_90a, and F8E4M3 and I8 with
+    /// heads of 256 on sm_80 and sm_89.
     /// </summary>
     Unified = 1,
 

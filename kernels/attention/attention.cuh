@@ -167,9 +167,9 @@ struct Attention {
     static constexpr bool kIsF16 = std::is_same_v<T, f16>;
     // p is at most 1; times this power of two, all of f16's 11 bits are there for p down to 2^-28, and 22 to 2^-17.
     static constexpr float kWeightExponent = kIsF16 ? 14.0f : 0.0f, kWeightUnit = kIsF16 ? 0x1p-14f : 1.0f;
-    // The widest instance for FP8, which sm_80 widens by the most instructions, has no registers left for phi there.
-    static constexpr bool kCanUnify =
-        !kIsF16 && !(kTarget.arch == Arch::kSm80 && std::is_same_v<Stored, e4m3> && kDimQk == 256 && kRowCount == 16);
+    // The widest instances for 8 bits, whose addresses take more registers on sm_80 and sm_89, have none left for phi there.
+    static constexpr bool kCanUnify = !kIsF16 && !((kTarget.arch == Arch::kSm80 || kTarget.arch == Arch::kSm89) &&
+                                                   kStoredBits == 8 && kDimQk == 256 && kRowCount == 16);
     static constexpr float kSmallestUnit = 1.17549435e-38f;
 
     // The host's kTarget is not the device's.

@@ -112,7 +112,7 @@ ADZE_API adze_status adze_attention_workspace_size(const adze_attention_plan* pl
 
 /** How the exponentials are kept within range. Results differ by rounding only, for every input. STABLE is what runs,
  *  whatever is asked for, on cpu, in deterministic contexts, for F16 caches, where sm_90a's own prefill serves, and on
- *  sm_80 for F8E4M3 with a head dim of 256: there phi cannot hold, or costs more than it saves. */
+ *  sm_80 and sm_89 for F8E4M3 and I8 with a head dim of 256: there phi cannot hold, or costs more than it saves. */
 typedef enum adze_softmax ADZE_AS_INT32 {
     /** By the running maximum of a row's logits. */
     ADZE_SOFTMAX_STABLE = 0,
