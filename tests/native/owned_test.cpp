@@ -66,7 +66,8 @@ protected:
         desc.plan = plan;
         desc.k = desc.v = tensor(tokens, 64);
         desc.kv_indices = tensor(1, pages, ADZE_DTYPE_I32);
-        desc.k_cache = desc.v_cache = {memory, 1, 1024, 64, 64, nullptr, 0, 0, 0, ADZE_DTYPE_F32, 0};
+        desc.k_cache = desc.v_cache = {memory + 1024, 1, 1024, 64, 64, nullptr, 0, 0, 0, ADZE_DTYPE_F32, 0};
+        desc.v_cache.data = memory + 2048;
         return adze_kv_append_run(stream, &desc);
     }
 
@@ -75,7 +76,7 @@ protected:
     OwnedStream native{};
     kit::Stream stream;
     kit::Plan plan;
-    float memory[2048]{};
+    float memory[3072]{};
 };
 
 TEST_F(OwnedStreams, ACapturedCallWantsRoomForTheCapacities) {
