@@ -47,7 +47,7 @@ struct GroupMultiply {
 
     bool is_like(const GroupMultiply& o) const {
         return a == o.a && b == o.b && a_registers.empty() == o.a_registers.empty() && accumulate == o.accumulate &&
-               compute == o.compute && rows_b == o.rows_b && group == o.group;
+               compute == o.compute && n == o.n && rows_b == o.rows_b && group == o.group;
     }
 };
 

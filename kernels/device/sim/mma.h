@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <bit>
 #include <cmath>
 #include <type_traits>
@@ -10,105 +9,13 @@
 #include "device/sim/memory_checks.h"
 
 namespace adze {
-namespace sim {
-
-// Who holds what, as functions of lane and element.
-struct NvidiaLayout {  // m16n8kK, K = 32 bytes: PTX ISA, "Matrix Fragments for mma.m16n8k16", "m16n8k32"
-    template <class T>
-    struct Of {
-        static constexpr int kM = 16, kN = 8, kK = 32 / sizeof(T), kPack = 4 / sizeof(T);  // elements of a register
-        static constexpr int kA = 16 / sizeof(T), kB = 8 / sizeof(T), kC = 4, kRows = 2, kRowLanes = 4, kRowStride = 1;
-        static constexpr int a_row(int lane, int i) { return lane / 4 + i / kPack % 2 * 8; }
-        static constexpr int a_column(int lane, int i) {
-            return lane % 4 * kPack + i % kPack + i / (2 * kPack) * (kK / 2);
-        }
-        static constexpr int b_row(int lane, int i) { return lane % 4 * kPack + i % kPack + i / kPack * (kK / 2); }
-        static constexpr int b_column(int lane, int) { return lane / 4; }
-        static constexpr int c_row(int lane, int i) { return lane / 4 + i / 2 * 8; }
-        static constexpr int c_column(int lane, int i) { return lane % 4 * 2 + i % 2; }
-        static constexpr int slot(int i) { return i / 2; }
-    };
-};
-struct MfmaLayout {  // v_mfma_*_16x16x16: CDNA2 ISA, "Matrix Arithmetic Instructions"
-    template <class T>
-    struct Of {
-        static constexpr int kM = 16, kN = 16, kK = 16;
-        static constexpr int kA = 4, kB = 4, kC = 4, kRows = 4, kRowLanes = 16;
-        static constexpr int a_row(int lane, int) { return lane % 16; }
-        static constexpr int a_column(int lane, int i) { return lane / 16 * 4 + i; }
-        static constexpr int b_row(int lane, int i) { return lane / 16 * 4 + i; }
-        static constexpr int b_column(int lane, int) { return lane % 16; }
-        static constexpr int c_row(int lane, int i) { return lane / 16 * 4 + i; }
-        static constexpr int c_column(int lane, int) { return lane % 16; }
-        static constexpr int slot(int i) { return i; }
-    };
-};
-struct WideMfmaLayout {  // v_mfma_f32_32x32x8
-    template <class T>
-    struct Of {
-        static constexpr int kM = 32, kN = 32, kK = 8;
-        static constexpr int kA = 4, kB = 4, kC = 16, kRows = 16, kRowLanes = 32;
-        static constexpr int a_row(int lane, int) { return lane % 32; }
-        static constexpr int a_column(int lane, int i) { return lane / 32 * 4 + i; }
-        static constexpr int b_row(int lane, int i) { return lane / 32 * 4 + i; }
-        static constexpr int b_column(int lane, int) { return lane % 32; }
-        static constexpr int c_row(int lane, int i) { return i / 4 * 8 + lane / 32 * 4 + i % 4; }
-        static constexpr int c_column(int lane, int) { return lane % 32; }
-        static constexpr int slot(int i) { return i; }
-    };
-};
-
-// Where each lane's elements lie in the dense operands.
-template <class L, int kLanes>
-struct Places {
-    std::array<std::array<uint16_t, L::kA>, kLanes> a{};
-    std::array<std::array<uint16_t, L::kB>, kLanes> b{};
-    std::array<std::array<uint16_t, L::kC>, kLanes> c{};
-    constexpr Places() {
-        for (int lane = 0; lane < kLanes; ++lane) {
-            const auto l = static_cast<size_t>(lane);
-            for (int i = 0; i < L::kA; ++i)
-                a[l][static_cast<size_t>(i)] = static_cast<uint16_t>(L::a_row(lane, i) * L::kK + L::a_column(lane, i));
-            for (int i = 0; i < L::kB; ++i)
-                b[l][static_cast<size_t>(i)] = static_cast<uint16_t>(L::b_row(lane, i) * L::kN + L::b_column(lane, i));
-            for (int i = 0; i < L::kC; ++i)
-                c[l][static_cast<size_t>(i)] = static_cast<uint16_t>(L::c_row(lane, i) * L::kN + L::c_column(lane, i));
-        }
-    }
-};
-template <class L, int kLanes>
-inline constexpr Places<L, kLanes> kPlaces;
-
-// What a matrix instruction multiplies and sums in.
-template <class T>
-inline float widen(T value) {
-    return to_float(value);
-}
-inline int32_t widen(int8_t value) {
-    return value;
-}
-
-// v_mfma of f16 and bf16 takes subnormal numbers as zero and gives none: MIOpen's documentation, "MI200 MFMA behavior
-// specifics".
-template <class T>
-inline float flush(float value) {
-    constexpr float kSmallestNormal = std::is_same_v<T, f16> ? 0x1p-14f : 0x1p-126f;
-    return std::fabs(value) < kSmallestNormal ? std::copysign(0.0f, value) : value;
-}
-template <class T>
-inline int32_t flush(int32_t value) {
-    return value;
-}
-
-}  // namespace sim
-
 inline namespace ADZE_TARGET {
 
 template <class T, class Layout>
 struct MmaOf {
     using L = typename Layout::template Of<T>;
     using Element = T;
-    using Acc = std::conditional_t<std::is_same_v<T, int8_t>, int32_t, float>;
+    using Acc = sim::AccumulatorOf<T>;
     static constexpr int kM = L::kM, kN = L::kN, kK = L::kK;
 
     struct A {
@@ -157,32 +64,7 @@ inline void mma(typename M::C& c, const typename M::A& a, const typename M::B& b
     self.offer[1] = const_cast<typename M::A*>(&a);
     self.offer[2] = const_cast<typename M::B*>(&b);
     self.block->meet("mma", site, [&self](sim::Warp& warp) {
-        using L = typename M::L;
-        using T = typename M::Element;
-        constexpr bool kFlushes = kWarpSize == 64;
-        alignas(64) typename M::Acc as[M::kM * M::kK], bs[M::kK * M::kN], cs[M::kM * M::kN];
-        const sim::Thread* lanes = &self.block->threads[static_cast<size_t>(warp.first)];
-        constexpr auto& place = sim::kPlaces<L, kWarpSize>;
-        for (size_t lane = 0; lane < kWarpSize; ++lane) {
-            const auto& la = *static_cast<const typename M::A*>(lanes[lane].offer[1]);
-            const auto& lb = *static_cast<const typename M::B*>(lanes[lane].offer[2]);
-            const auto& lc = *static_cast<const typename M::C*>(lanes[lane].offer[0]);
-            for (int i = 0; i < M::A::kCount; ++i) as[place.a[lane][static_cast<size_t>(i)]] = sim::widen(la.value[i]);
-            for (int i = 0; i < M::B::kCount; ++i) bs[place.b[lane][static_cast<size_t>(i)]] = sim::widen(lb.value[i]);
-            for (int i = 0; i < M::C::kCount; ++i) cs[place.c[lane][static_cast<size_t>(i)]] = lc.value[i];
-        }
-        if constexpr (kFlushes) {
-            for (auto& x : as) x = sim::flush<T>(x);
-            for (auto& x : bs) x = sim::flush<T>(x);
-        }
-        sim::multiply_add(cs, as, bs, M::kM, M::kN, M::kK);
-        for (size_t lane = 0; lane < kWarpSize; ++lane) {
-            auto& lc = *static_cast<typename M::C*>(lanes[lane].offer[0]);
-            for (int i = 0; i < M::C::kCount; ++i) lc.value[i] = cs[place.c[lane][static_cast<size_t>(i)]];
-            if constexpr (kFlushes) {
-                for (auto& x : lc.value) x = sim::flush<float>(x);
-            }
-        }
+        sim::multiply<typename M::L, typename M::Element>(&self.block->threads[static_cast<size_t>(warp.first)]);
         ++self.block->counters.matrix_instructions;
         self.block->counters.matrix_multiply_adds += M::kM * M::kN * M::kK;
     });

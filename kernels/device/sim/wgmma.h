@@ -9,7 +9,7 @@ inline namespace ADZE_TARGET {
 template <class T, int kColumns>
 struct Wgmma {
     using Element = T;
-    using Acc = std::conditional_t<std::is_same_v<T, int8_t>, int32_t, float>;
+    using Acc = sim::AccumulatorOf<T>;
     using L = sim::NvidiaLayout::Of<T>;  // of a warp's 16 rows
     static_assert(kColumns % 8 == 0 && kColumns >= 8 && kColumns <= 256);
     static constexpr int kM = 64, kN = kColumns, kK = 32 / sizeof(T);
@@ -33,62 +33,6 @@ struct Wgmma {
             return reduce(x, op, L::kRowLanes, L::kRowStride, site);
         }
     };
-
-    // Computes instructions [begin, end) of the group, which accumulate in the same registers, from what its threads
-    // brought; see sim::GroupMultiply.
-    static void compute(const sim::Block& block, const sim::Thread* threads, size_t begin, size_t end) {
-        sim::Scratch& scratch = sim::matrix_scratch();
-        auto *as = reinterpret_cast<Acc*>(scratch.a), *bs = reinterpret_cast<Acc*>(scratch.b);
-        auto* cs = reinterpret_cast<Acc*>(scratch.c);
-        for (int t = 0; t < kWarpGroup; ++t) {
-            const auto* c = static_cast<const Acc*>(threads[t].copies.multiplies[begin].c);
-            for (int i = 0; i < C::kCount; ++i) cs[place(t, i)] = c[i];
-        }
-        for (size_t at = begin; at < end; ++at) {
-            const sim::GroupMultiply& what = threads[0].copies.multiplies[at];
-            if (!what.accumulate) std::fill(cs, cs + kM * kN, Acc{});
-            if (what.a_registers.empty()) {
-                read_operand(block, what.a, kM, false, as);
-            } else {
-                read_registers(threads, at, as);
-            }
-            read_operand(block, what.b, kN, true, bs, what.rows_b);
-            sim::multiply_add(cs, as, bs, kM, kN, kK);
-        }
-        for (int t = 0; t < kWarpGroup; ++t) {
-            auto* c = static_cast<Acc*>(threads[t].copies.multiplies[begin].c);
-            for (int i = 0; i < C::kCount; ++i) c[i] = cs[place(t, i)];
-        }
-    }
-
-private:
-    static int place(int thread, int i) {
-        return (thread / kWarpSize * 16 + L::c_row(thread % kWarpSize, i % 4)) * kN + i / 4 * 8 +
-               L::c_column(thread % kWarpSize, i % 4);
-    }
-    static void read_registers(const sim::Thread* threads, size_t operation, Acc* out) {
-        for (int t = 0; t < kWarpGroup; ++t) {
-            const auto* a = reinterpret_cast<const T*>(threads[t].copies.multiplies[operation].a_registers.data());
-            for (int i = 0; i < A::kCount; ++i) {
-                out[(t / kWarpSize * 16 + L::a_row(t % kWarpSize, i)) * kK + L::a_column(t % kWarpSize, i)] =
-                    sim::widen(a[i]);
-            }
-        }
-    }
-    // An operand as [row][k] or, `transposed`, [k][row], by chunks of 16 bytes; the tile holds [row][k] or, `rows`, [k][row].
-    static void read_operand(const sim::Block& block, uint64_t descriptor, int count, bool transposed, Acc* out,
-                             bool rows = false) {
-        constexpr int kChunk = 16 / sizeof(T);
-        const int row_step = rows ? kChunk : 1, k_step = rows ? 1 : kChunk;
-        const int r_pitch = transposed ? 1 : kK, k_pitch = transposed ? count : 1, pitch = rows ? r_pitch : k_pitch;
-        for (int r = 0; r < count; r += row_step) {
-            for (int k = 0; k < kK; k += k_step) {
-                T chunk[kChunk];
-                std::memcpy(chunk, block.operand(descriptor, r, k, sizeof(T), rows), sizeof chunk);
-                for (int i = 0; i < kChunk; ++i) out[r * r_pitch + k * k_pitch + i * pitch] = sim::widen(chunk[i]);
-            }
-        }
-    }
 };
 
 inline void wgmma_fence(Site site) {
@@ -121,7 +65,7 @@ inline sim::GroupMultiply describe_wgmma(typename W::C& c, const TileB& b, int n
     what.accumulate = accumulate;
     what.m = W::kM, what.n = W::kN, what.k = W::kK;
     what.element_bytes = sizeof(typename W::Element);
-    what.compute = &W::compute;
+    what.compute = &sim::multiply_group<typename W::Element>;
     return what;
 }
 
