@@ -73,10 +73,10 @@ pack_demo() {
 
 pack_simulated() {
     local index=0 architecture
-    build_here sim adze_sim && build_here cpu adze adze_layout_dump adze_traffic || return 1
+    build_here sim adze_sim adze_layout_dump && build_here cpu adze adze_traffic || return 1
     mkdir -p "$carry/simulated"
     for architecture in sm_80 sm_90a gfx90a sm_89; do
-        build/cpu/adze_layout_dump $architecture | gzip -n >"$carry/simulated/layouts.$architecture.gz" &&
+        build/sim/adze_layout_dump $architecture | gzip -n >"$carry/simulated/layouts.$architecture.gz" &&
             ADZE_BENCH_DEVICE=sim:$index build/cpu/adze_traffic >"$carry/simulated/traffic.$architecture.csv" || return 1
         index=$((index + 1))
     done
@@ -134,7 +134,7 @@ step_build() {
         chmod +x cmake/gpu-compile.sh  # in case what copied the checkout forgot
         cmake --preset cuda -DCMAKE_CUDA_ARCHITECTURES="$ADZE_CHECK_ARCHITECTURE-real" "${options[@]}" || return 1
     else
-        build_here sim adze_sim && cmake --preset cpu "${options[@]}" || return 1
+        build_here sim adze_sim adze_layout_dump adze_device_tests && cmake --preset cpu "${options[@]}" || return 1
     fi
     # What one broken file leaves whole is of use to the other steps.
     local keep_going=(-k)
@@ -150,10 +150,9 @@ step_build() {
 }
 
 step_layouts() {
-    local simulated="$carry/simulated/layouts.$architecture.gz" dump
+    local simulated="$carry/simulated/layouts.$architecture.gz"
     [ -e "$simulated" ] || { echo "$simulated is missing: bench/gpu_check.sh --pack makes it"; return 1; }
-    dump=$(programs)/adze_layout_dump
-    if [ "$backend" = cuda ]; then "${dump}_cuda"; else "$dump" "$architecture"; fi >"$logs/layouts.txt" || return 1
+    "build/$backend/adze_layout_dump" "$architecture" >"$logs/layouts.txt" || return 1
     if ! gzip -dc "$simulated" | diff - "$logs/layouts.txt" >"$logs/layouts.diff"; then
         head -n 20 "$logs/layouts.diff"
         echo "$(grep -c '^>' "$logs/layouts.diff") of $(wc -l <"$logs/layouts.txt") lines differ from simulated $architecture"
@@ -189,10 +188,7 @@ run_tests() {
 }
 
 step_probes() {
-    local tests
-    tests=$(programs)/adze_device_tests
-    [ "$backend" != cuda ] || tests=${tests}_cuda
-    run_tests "$tests" 'Devices/*'
+    run_tests "build/$backend/adze_device_tests" 'Devices/*'
 }
 
 step_tests() {
@@ -203,7 +199,7 @@ step_tests() {
 step_memcheck() {
     [ "$backend" = cuda ] || { skip "for GPUs only"; return; }
     command -v compute-sanitizer >/dev/null || { skip "compute-sanitizer is not on PATH"; return; }
-    compute-sanitizer --tool memcheck --error-exitcode 9 "$(programs)/adze_device_tests_cuda" --gtest_brief=1 >"$logs/memcheck.txt" 2>&1
+    compute-sanitizer --tool memcheck --error-exitcode 9 build/cuda/adze_device_tests --gtest_brief=1 >"$logs/memcheck.txt" 2>&1
     local status=$?
     cat "$logs/memcheck.txt"
     ! grep -q 'Device not supported' "$logs/memcheck.txt" || { skip "compute-sanitizer does not support this machine's device"; return; }

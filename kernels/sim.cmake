@@ -5,6 +5,7 @@ include(simulator.cmake)
 
 foreach(device IN LISTS sim_devices)
   add_sim_kernels(adze_sim ${device} ${gpu_sources})
+  target_precompile_headers(adze_sim_${device} PRIVATE device/launch.h device/mma.h device/reduce.h runtime/check.h)
   list(APPEND kernel_objects $<TARGET_OBJECTS:adze_sim_${device}>)
 endforeach()
 

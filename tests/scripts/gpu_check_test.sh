@@ -18,14 +18,14 @@ lay_out() {
 
     mkdir -p cmake && touch cmake/gpu-compile.sh
     fake bin/cmake <<<'exit 0'
-    fake build/cuda/adze_layout_dump_cuda <<<'printf "mma row 0 col %d\n" 0 1 2 3'
-    fake build/cuda/adze_device_tests_cuda <<'FAKE'
+    fake build/cuda/adze_layout_dump <<<'printf "mma row 0 col %d\n" 0 1 2 3'
+    fake build/cuda/adze_device_tests <<'FAKE'
 case $1 in
     --gtest_list_tests) printf 'Running main() from here\nDevices/DeviceLayer.\n  MovesVectors/cuda  # GetParam() = 0\n  Multiplies/cuda\n' ;;
     *) echo '[  PASSED  ] 1 test.' ;;
 esac
 FAKE
-    cp build/cuda/adze_device_tests_cuda build/cuda/adze_tests
+    cp build/cuda/adze_device_tests build/cuda/adze_tests
     fake bin/ncu <<'FAKE'
 [ "$1" != --query-metrics ] || exit 0
 echo '==PROF== Connected'
@@ -84,9 +84,9 @@ fails() {
 fails build 'the build failed$' bin/cmake <<<'[ $1 != --build ] || { echo "linear.cu(3): error: expected a \";\""; exit 2; }'
 expect 1 'linear.cu\(3\): error: expected' gpu_check --only build
 expect 1 '^layouts +ok' gpu_check
-fails layouts '1 of 4 lines differ from simulated sm_90a$' build/cuda/adze_layout_dump_cuda <<<'printf "mma row 0 col %d\n" 0 1 3 3'
-fails layouts '0 of 3 lines differ' build/cuda/adze_layout_dump_cuda <<<'printf "mma row 0 col %d\n" 0 1 2'
-fails probes '1 tests passed, 0 skipped, 1 failed$' build/cuda/adze_device_tests_cuda <<'FAKE'
+fails layouts '1 of 4 lines differ from simulated sm_90a$' build/cuda/adze_layout_dump <<<'printf "mma row 0 col %d\n" 0 1 3 3'
+fails layouts '0 of 3 lines differ' build/cuda/adze_layout_dump <<<'printf "mma row 0 col %d\n" 0 1 2'
+fails probes '1 tests passed, 0 skipped, 1 failed$' build/cuda/adze_device_tests <<'FAKE'
 [ $1 != --gtest_list_tests ] || { printf 'DeviceLayer.\n  Moves\n  Multiplies\n'; exit; }
 [[ $1 == *Moves ]] || { echo "an illegal memory access was encountered"; exit 3; }
 echo '[  PASSED  ] 1 test.'
@@ -126,7 +126,7 @@ FAKE
 
 # What hangs is stopped; what no time is left for is said to be skipped; the archive has what was found until then.
 lay_out
-fake build/cuda/adze_layout_dump_cuda <<<'echo "mma row 0 col 0"; sleep 60'
+fake build/cuda/adze_layout_dump <<<'echo "mma row 0 col 0"; sleep 60'
 mkdir out
 export OUT=$work/out
 expect 1 '^layouts +FAIL +[0-9]+  stopped after [0-9]+ s$' gpu_check --within 8
