@@ -1115,7 +1115,6 @@ private:
             float x[kStep] = {};
 #pragma unroll
             for (int k = 0; k < kKeyWarps; ++k) {
-                if (of_warp[k].total == 0.0f) continue;
                 const float weight = of_warp[k].weight(all.maximum);
                 all.total = fma(weight, of_warp[k].total, all.total);
                 const auto part =

@@ -594,16 +594,23 @@ private:
 
     // ---- results ----
 
+    // The sums of a row that sees no key are 0 times what its neighbours see, which may be NaN.
+    ADZE_DEVICE static bool sees_any(const Piece& piece, int begin, int end) {
+        const int last = least(end, piece.kv_end);
+        return piece.kv_begin < last && (begin < last || piece.kv_begin < piece.sinks);
+    }
+
     ADZE_DEVICE static void write(const Params& p, const Piece& piece, int group, Rows& rows, typename Sums::C& sums) {
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) {
             const float total = Sums::C::reduce_row(rows.total[s], Add());
             const int row = piece_row(group, s);
             const bool inside = guard(row < piece.rows), partial = piece.partial >= 0;
-            const float factor = partial ? 1.0f : divide(1.0f, total);
+            const float factor = partial || total == 0.0f ? 1.0f : divide(1.0f, total);
+            const bool sees = sees_any(piece, rows.begin[s], rows.end[s]);
 #pragma unroll
             for (int i = 0; i < kDimV / 2; ++i) {
-                if (Sums::C::slot(i) == s) sums.value[i] = total == 0.0f ? 0.0f : sums.value[i] * factor;
+                if (Sums::C::slot(i) == s) sums.value[i] = sees ? sums.value[i] * factor : 0.0f;
             }
             if (partial) {
                 if (inside) write_partial(p, piece.partial + row, s, total, rows.bias[s], sums);

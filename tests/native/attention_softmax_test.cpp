@@ -177,23 +177,30 @@ TEST_P(AttentionSoftmax, NanOfOneSequenceStaysThere) {
     }
 }
 
-// It is among the values of a query's key, though all of that split weigh nothing.
-TEST_P(AttentionSoftmax, NanOfAWeightlessKeyIsNotLostBetweenSplits) {
-    if (!on_cpu()) GTEST_SKIP() << "GPUs leave out what has no weight";
-    AttentionCall call(context, stream, {.sequences = {{1, 7000}}, .shape = {1, 1, 16, 16}}, random,
-                       kit::normal(random));
-    for (int64_t t = 2048; t < 4096; ++t) {
-        const auto [page, slot] = call.paging.find(0, t);
-        for (int e = 0; e < 16; ++e) {
-            const double to_query = call.q.at(0, e) > 0 ? -HUGE_VAL : HUGE_VAL;
-            call.k.elements.set(0, call.k.offset(page, slot, 0, e), to_query);
+// It is among the values of a query's key, though all of a split weigh nothing: in decode, drafts and prefill.
+TEST_P(AttentionSoftmax, NanOfAWeightlessKeyIsNotLost) {
+    for (adze_softmax softmax : {ADZE_SOFTMAX_STABLE, ADZE_SOFTMAX_UNIFIED}) {
+        for (int tokens : {1, 4, 140}) {
+            SCOPED_TRACE(tokens);
+            AttentionCase c{.sequences = {{tokens, 7000}}, .shape = {1, 1, 64, 64}};
+            c.q_dtype = c.kv_dtype = c.o_dtype = ADZE_DTYPE_BF16;
+            c.softmax = softmax;
+            AttentionCall call(context, stream, c, random, kit::normal(random));
+            if (softmax == ADZE_SOFTMAX_UNIFIED) call.calibrate(0);
+            for (int64_t row = 0; row < tokens; ++row) call.q.set(row, 0, 1);
+            for (int64_t t = 2048; t < 4096; ++t) {
+                const auto [page, slot] = call.paging.find(0, t);
+                call.k.elements.set(0, call.k.offset(page, slot, 0, 0), -HUGE_VAL);
+                if (t == 3000) call.v.elements.set(0, call.v.offset(page, slot, 0, 3), NAN);
+            }
+            call.q.freeze(), call.k.elements.freeze(), call.v.elements.freeze();
+            call.run(stream);
+            for (int64_t row = 0; row < tokens; ++row) {
+                for (int e = 0; e < 64; ++e) EXPECT_EQ(std::isnan(call.o.at(row, e)), e == 3) << row << ' ' << e;
+                EXPECT_TRUE(std::isfinite(call.lse.at(row, 0))) << row;
+            }
         }
-        if (t == 3000) call.v.elements.set(0, call.v.offset(page, slot, 0, 3), NAN);
     }
-    call.k.elements.freeze(), call.v.elements.freeze();
-    call.run(stream);
-    for (int e = 0; e < 16; ++e) EXPECT_EQ(std::isnan(call.o.at(0, e)), e == 3) << e;
-    EXPECT_TRUE(std::isfinite(call.lse.at(0, 0)));
 }
 
 // A GPU takes 64 keys at a time (32 of the largest heads): rows that see none of a tile get nothing of its values.
