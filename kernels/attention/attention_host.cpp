@@ -273,6 +273,13 @@ void take_batch(const AttentionShape& shape, const adze_attention_batch& batch, 
 
 }  // namespace
 
+int32_t blocks_of_head(int32_t slots, int32_t heads) {
+    const auto in_waves = [&](int64_t blocks) { return divide_up(blocks, slots) * slots; };
+    int64_t blocks = std::max(slots / heads, 1);
+    while (in_waves(blocks * heads) * 4 > blocks * heads * 5) ++blocks;  // ends: slots * heads are whole waves
+    return static_cast<int32_t>(blocks);
+}
+
 int64_t max_work(const AttentionPlan& plan) {
     int64_t work = 0;
     for (int i = 0; i < kRowTiles; ++i) work += max_tiles(plan.shape, i) + max_splits(plan, i).pieces;

@@ -349,6 +349,22 @@ TEST_F(AttentionSchedule, EveryBlockHasWorkWhereThereIsEnough) {
     EXPECT_GE(plan.schedule.used_blocks[0], 60);  // all, but that shares are whole units
 }
 
+TEST_F(AttentionSchedule, BlocksOfAHeadFillWaves) {
+    EXPECT_EQ(blocks_of_head(264, 8), 33);
+    EXPECT_EQ(blocks_of_head(264, 7), 37);
+    EXPECT_EQ(blocks_of_head(132, 96), 4);
+    EXPECT_EQ(blocks_of_head(132, 133), 4);
+    EXPECT_EQ(blocks_of_head(1, 5), 1);
+    for (int slots = 1; slots <= 300; ++slots) {
+        for (int heads = 1; heads <= 200; ++heads) {
+            const int64_t blocks = blocks_of_head(slots, heads), all = blocks * heads;
+            const int64_t offered = (all + slots - 1) / slots * slots;
+            ASSERT_LE(offered - all, offered / 5) << slots << ' ' << heads;
+            ASSERT_GE(blocks, std::max(slots / heads, 1)) << slots << ' ' << heads;
+        }
+    }
+}
+
 TEST_F(AttentionSchedule, UpdatesAllocateNothing) {
     if (!kit::allocations_counted()) GTEST_SKIP() << "a sanitizer owns the allocator";
     for (int round = 0; round < 100; ++round) {

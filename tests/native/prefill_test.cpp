@@ -141,7 +141,7 @@ TEST_P(Prefill, QuantisedTilesTakeTurns) {
     adze_device_info info{};
     info.struct_size = sizeof info;
     ADZE_ASSERT_OK(adze_context_info(context, &info));
-    const int heads = info.num_processors / 2 + 1;  // a block each
+    const int heads = info.num_processors * 4 / 5 + 1;  // a block each
     AttentionCase c = bf16({{65, 390}, {66, 390}}, {heads, heads, 128, 128});
     c.kv_dtype = ADZE_DTYPE_I8;
     c.scales = kit::Scales::kToken;
@@ -182,7 +182,7 @@ TEST_P(Prefill, SplitTilesAndLongCaches) {
 
 // So many heads leave each few blocks: more pieces than one.
 TEST_P(Prefill, BlocksWithSeveralPieces) {
-    AttentionCase c = bf16({{129, 140}, {130, 130}, {65, 200}, {70, 70}}, {100, 100, 64, 64});
+    AttentionCase c = bf16({{129, 140}, {130, 130}, {65, 200}, {70, 70}}, {120, 120, 64, 64});
     c.page_size = 32;
     check(c);
 }
