@@ -76,7 +76,7 @@ SIM_TEST(Fibers, show_the_address_sanitizer_their_stacks) {
         GTEST_SKIP() << "its swapcontext() forgets red zones";
     expect_ok<WritesBeyond>({2, 1, 1}, 0, {.depth = 15});
     EXPECT_DEATH(expect_ok<WritesBeyond>({1, 1, 1}, 0, {.depth = 16}),
-                 "stack-buffer-overflow.*is located in stack of thread.*'frame' <== Memory access");
+                 "stack-buffer-overflow.*is located in stack of thread.*'frame'.*<== Memory access");
 }
 
 #endif
