@@ -1,6 +1,6 @@
 // attention in the shape of an 8B model (32 query heads on 8 KV heads of 128): decode over batch and context, prefill.
-// `adze bench attention` and bench/peers/attention_peers.py read the names: decode/CACHE/PAGE/SOFTMAX/batch:N/context:N and
-// prefill/CACHE/PAGE/SOFTMAX/tokens:N.
+// `adze bench attention` and bench/peers/attention_peers.py read the names: decode/CACHE/PAGE/SOFTMAX/batch:N/context:N,
+// drafts:TOKENS/CACHE/PAGE/SOFTMAX/batch:N/context:N and prefill/CACHE/PAGE/SOFTMAX/tokens:N.
 #include <memory>
 #include <numeric>
 
@@ -41,6 +41,7 @@ public:
           v_(variant.cache, pages_ * page_, kKvHeads * kDim),
           scales_(ADZE_DTYPE_F32, pages_, is_quantised(variant.cache) ? kKvHeads * page_ : 0),
           phi_(ADZE_DTYPE_F32, 1, kQHeads) {
+        for (Array* array : {&q_, &k_, &v_}) array->fill_with_noise();
         adze_attention_plan_desc desc{};
         desc.struct_size = sizeof desc;
         desc.num_q_heads = kQHeads;
@@ -155,6 +156,12 @@ void decode(int batch, int64_t context, const Variant& variant = {}) {
         [=](benchmark::State& state) { run(state, batch, 1, context, variant); });
 }
 
+void drafts(int tokens, int batch, int64_t context, const Variant& variant) {
+    add("drafts:" + std::to_string(tokens) + "/" + variant.name() + "/batch:" + std::to_string(batch) +
+            "/context:" + std::to_string(context),
+        [=](benchmark::State& state) { run(state, batch, tokens, context, variant); });
+}
+
 void prefill(int64_t tokens, const Variant& variant = {}) {
     add("prefill/" + variant.name() + "/tokens:" + std::to_string(tokens),
         [=](benchmark::State& state) { run(state, 1, tokens, tokens, variant); });
@@ -189,6 +196,11 @@ void register_gpu() {
     }
     for (adze_dtype cache : kQuantised) {
         for (int batch : {1, 8, 16}) decode(batch, 65536, {cache});
+        decode(8, 65536, {cache, 16, ADZE_SOFTMAX_UNIFIED});
+        prefill(8192, {cache});
+    }
+    for (adze_dtype cache : {ADZE_DTYPE_BF16, ADZE_DTYPE_F8E4M3, ADZE_DTYPE_I4}) {
+        for (int tokens : {4, 16}) drafts(tokens, 8, 16384, {cache});
     }
     const bool has_unified_prefill = Session::get().architecture() != "sm_90a";  // whose prefill is always stable
     for (int64_t tokens : {2048, 8192, 16384, 32768}) {

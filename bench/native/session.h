@@ -3,11 +3,15 @@
 #include <adze/adze.h>
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -116,7 +120,8 @@ inline const char* dtype_name(adze_dtype dtype) {
     }
 }
 
-/// Device memory full of small ordinary numbers; every dtype reads the pattern as such.
+/// Device memory full of small ordinary numbers; every dtype reads the pattern as such. Or, where their values matter to
+/// power and so to clocks, of noise.
 class Array {
 public:
     explicit Array(uint64_t bytes, int pattern = 0x3c) {
@@ -133,6 +138,23 @@ public:
     }
     void write(const void* source) {
         ADZE_BENCH_CHECK(adze_buffer_write(buffer_, 0, source, bytes(), Session::get().stream()));
+        ADZE_BENCH_CHECK(adze_stream_synchronize(Session::get().stream()));
+    }
+    /// Normal numbers; quantised ones of any size but NaN.
+    void fill_with_noise() {
+        std::mt19937 random(1);
+        std::normal_distribution<float> normal;
+        std::vector<uint8_t> block(std::min<uint64_t>(bytes(), uint64_t{1} << 20));
+        const uint64_t step = std::max<uint64_t>(element_bits(view_.dtype) / 8, 1);
+        for (uint64_t at = 0; at + step <= block.size(); at += step) {
+            const uint32_t bits =
+                step == 1 ? random() & 0xbf : std::bit_cast<uint32_t>(normal(random)) >> (32 - 8 * step);
+            std::memcpy(&block[at], &bits, step);
+        }
+        for (uint64_t at = 0; at < bytes(); at += block.size()) {
+            const uint64_t count = std::min<uint64_t>(block.size(), bytes() - at);
+            ADZE_BENCH_CHECK(adze_buffer_write(buffer_, at, block.data(), count, Session::get().stream()));
+        }
         ADZE_BENCH_CHECK(adze_stream_synchronize(Session::get().stream()));
     }
     const adze_tensor& view() const { return view_; }
@@ -176,8 +198,12 @@ void measure(benchmark::State& state, double bytes, double flops, const Work& wo
     if (!session.on_cpu()) work();  // the first launch loads the kernel
     ADZE_BENCH_CHECK(adze_stream_synchronize(session.stream()));
     const auto start = std::chrono::steady_clock::now();
-    for (auto _ : state) work();
-    ADZE_BENCH_CHECK(adze_stream_synchronize(session.stream()));
+    benchmark::IterationCount left = state.max_iterations;
+    for (auto _ : state) {
+        work();
+        if (--left == 0)
+            ADZE_BENCH_CHECK(adze_stream_synchronize(session.stream()));  // before the library's clock stops
+    }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     const double runs_per_second = double(state.iterations()) / seconds;
     state.counters["bytes/s"] = Counter(bytes * runs_per_second, Counter::kDefaults, Counter::kIs1000);

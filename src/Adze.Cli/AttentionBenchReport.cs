@@ -4,7 +4,7 @@ using System.Text.Json;
 namespace Adze.Cli;
 
 /// <summary>One shape of attention: medians, or why there are none.</summary>
-/// <param name="Work">decode or prefill.</param>
+/// <param name="Work">decode, drafts:TOKENS or prefill.</param>
 /// <param name="Batch">Sequences.</param>
 /// <param name="Context">Tokens of each.</param>
 /// <param name="Cache">Type of the KV cache.</param>
@@ -58,7 +58,7 @@ internal sealed record AttentionBenchReport(
 
     // One that failed has no aggregates, and is there once for each repetition; nor has the only repetition.
     private static bool IsResult(JsonElement benchmark) =>
-        Text(benchmark, "run_name").Split('/')[0] is "decode" or "prefill"
+        Text(benchmark, "run_name").Split('/', ':')[0] is "decode" or "drafts" or "prefill"
         && (Failed(benchmark) || (benchmark.TryGetProperty("aggregate_name", out JsonElement name)
             ? name.ValueEquals("median")
             : benchmark.GetProperty("repetitions").GetInt32() == 1));

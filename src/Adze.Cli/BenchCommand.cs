@@ -44,7 +44,7 @@ internal static class BenchCommand
 
     internal static int RunAttention(string program, Backend backend, int device, bool json, CliConsole console,
         CancellationToken cancellationToken) => Show([console.WithProgress(progress =>
-            BenchProgram.Run(program, "^(decode|prefill)/", backend, device, progress, cancellationToken))], json, console);
+            BenchProgram.Run(program, "^(decode|drafts|prefill)[/:]", backend, device, progress, cancellationToken))], json, console);
 
     private static int Show(IEnumerable<byte[]> outputs, bool json, CliConsole console)
     {

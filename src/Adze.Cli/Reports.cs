@@ -77,9 +77,10 @@ internal static class Reports
     {
         console.Out.WriteLine($"Attention, 32 query heads on 8 KV heads of 128, on {report.Device} ({report.Architecture})");
         Table decode = Columns("batch", "context", "cache", "page", "kernel", "ms", "GB/s", "% of copy");
-        foreach (AttentionBenchRow row in report.Rows.Where(row => row.Work == "decode"))
+        foreach (AttentionBenchRow row in report.Rows.Where(row => row.Work != "prefill"))
         {
-            AddRow(decode, Invariant($"{row.Batch}"), Invariant($"{row.Context}"), row.Cache, Page(row), row.Kernel,
+            AddRow(decode, Invariant($"{row.Batch}"), Invariant($"{row.Context}"), row.Cache, Page(row),
+                row.Work == "decode" ? row.Kernel : $"{row.Kernel}, {row.Work}",
                 Milliseconds(row), Figure(row, $"{row.BytesPerSecond / 1e9:0.0}"), Figure(row, $"{row.ShareOfCopy * 100:0}"));
         }
         Table prefill = Columns("tokens", "cache", "page", "kernel", "ms", "TFLOP/s", "% of FMA");
