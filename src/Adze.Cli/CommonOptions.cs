@@ -62,8 +62,8 @@ internal sealed class CommonOptions
         Integer("--page-size", "N", 16, 1, "Tokens in a page of the KV cache, 1 to 256.", most: 256);
 
     private readonly Option<Softmax> _softmax = Choice("--softmax", s_softmaxes,
-        "Attention's softmax. unified takes phi from the model's adze.json, see adze tune attention; cpu and f16 caches are " +
-        "stable all the same. auto is unified where that is measured to be faster and adze.json is there, else stable.");
+        "Attention's softmax. unified takes phi from the model's adze.json, see adze tune attention, and lets a prompt's bits " +
+        "depend on those beside it; cpu and f16 caches are stable all the same. auto is stable here, where they do not.");
 
     /// <summary>For commands that run no model.</summary>
     public void AddDeviceTo(Command command)
@@ -100,6 +100,8 @@ internal sealed class CommonOptions
         CacheDType = result.GetValue(_cache),
         PageSize = result.GetResult(_pageSize) is null ? s_defaults.PageSize : result.GetValue(_pageSize),
         Softmax = result.GetResult(_softmax) is null ? s_defaults.Softmax : result.GetValue(_softmax),
+        // Whose softmax is always the stable one.
+        Deterministic = result.GetValue(_softmax) != Softmax.Unified,
     };
 
     /// <summary>How a backend or type is spelled on the command line.</summary>

@@ -54,7 +54,8 @@ public sealed record EngineOptions
 
     /// <summary>
     /// Rows of one forward pass at most: one per generating sequence, the rest for prompts, which are taken in chunks.
-    /// At least <see cref="MaxSequences"/>.
+    /// At least <see cref="MaxSequences"/>; in a <see cref="Deterministic"/> engine on a GPU a prompt's chunks have
+    /// MaxBatchTokens - MaxSequences + 1 tokens, so leave room.
     /// </summary>
     public int MaxBatchTokens { get; init; } = 512;
 
