@@ -29,15 +29,14 @@ void gpu_require_attention(const AttentionShape& shape) {
 }
 
 // As many blocks as processors run at once, all of a KV head's the same number (blocks_of_head), and the splits of
-// deterministic contexts. A processor's registers are for two blocks of four warps or one of eight. What shared memory holds
-// depends on the cache's format, which a plan does not know.
+// deterministic contexts.
 AttentionSplit gpu_attention_split(const AttentionShape& shape, Arch arch, int num_processors, bool deterministic) {
     constexpr int64_t kFixedKeys = 1024;
     AttentionSplit split{};
     for (int i = 0; i < kRowTiles; ++i) {
-        const auto tile = attention_tile(arch, shape.head_dim_qk, shape.head_dim_v, static_cast<int>(kTileRows[i]), 16);
-        const bool alone = tile.warps() > 4 || (i == kRowTiles - 1 && may_take_sm90_prefill(arch, shape));
-        split.blocks[i] = blocks_of_head((alone ? 1 : 2) * num_processors, shape.num_kv_heads);
+        const int at_once =
+            blocks_a_processor(arch, shape.head_dim_qk, shape.head_dim_v, static_cast<int>(kTileRows[i]));
+        split.blocks[i] = blocks_of_head(at_once * num_processors, shape.num_kv_heads);
         if (deterministic) split.fixed_keys[i] = i < kRowTiles - 1 ? kFixedKeys : AttentionSplit::kWhole;
     }
     return split;

@@ -1012,8 +1012,10 @@ private:
             for (int i = 0; i < C::kCount; ++i) {
                 if (C::slot(i) != slot || dim_of(n * M::kN + C::column(i)) >= p.shape.head_dim_v) continue;
                 const float sum = sums[n].value[i];
-                const float size = float_from_bits(float_bits(sum * softmax.value_scale) & 0x7fffffffu);
-                good = good && is_finite(size) && (size >= least || (zeros_fit && sum == 0.0f));
+                const float size = float_from_bits(float_bits(sum) & 0x7fffffffu);
+                const float scaled = float_from_bits(float_bits(sum * softmax.value_scale) & 0x7fffffffu);
+                const bool large = size >= least && scaled >= least;
+                good = good && is_finite(scaled) && (large || (zeros_fit && sum == 0.0f));
             }
         }
         return good;

@@ -110,8 +110,8 @@ private:
         for (int64_t e = lane_index() * kStep; e < d; e += kWarpSize * kStep) {
             float sum[kStep] = {};
             for (int i = 0; i < p.num_parts; ++i) {
-                const float w = weight(lse(p, i, token, column / d), all.maximum);
-                if (w == 0.0f) continue;
+                const float part_lse = lse(p, i, token, column / d), w = weight(part_lse, all.maximum);
+                if (part_lse == -infinity()) continue;  // else NaN counts, whatever it weighs
                 float x[kStep];
                 load_row(p.parts, i * p.o.rows + token, column + e, true, x);
 #pragma unroll

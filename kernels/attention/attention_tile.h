@@ -51,4 +51,10 @@ ADZE_HOST_DEVICE constexpr AttentionTile attention_tile(Arch arch, int dim_qk, i
     return tile;
 }
 
+// A processor's registers are for two blocks of four warps or one of eight. What shared memory holds depends on the cache's
+// format, which a plan does not know.
+constexpr int blocks_a_processor(Arch arch, int dim_qk, int dim_v, int rows) {
+    return attention_tile(arch, dim_qk, dim_v, rows, 16).warps() > 4 ? 1 : 2;
+}
+
 }  // namespace adze

@@ -72,9 +72,12 @@ template <class Kernel>
 void launch_prefill(LaunchStream& stream, const AttentionParams& p) {
     const AttentionPlan& plan = *p.plan;
     const int box_tokens = std::gcd(plan.shape.page_size, Kernel::kTileKeys);
-    const int64_t blocks =
+    const int32_t blocks =
         stream.capturing() ? plan.split.blocks[kPrefillTile] : plan.schedule.used_blocks[kPrefillTile];
     if (blocks == 0) return;
+    // One of this kernel's blocks fills a processor, for which the plan has as many as the other kernel's.
+    const int32_t taken = blocks_a_processor(stream.arch(), plan.shape.head_dim_qk, plan.shape.head_dim_v,
+                                             static_cast<int>(kTileRows[kPrefillTile]));
     const auto map = [&](const adze_kv_cache& cache, int head_dim) {
         return Kernel::kQuantised ? TensorMap{} : make_cache_map(stream, plan.shape, cache, head_dim, box_tokens);
     };
@@ -91,8 +94,9 @@ void launch_prefill(LaunchStream& stream, const AttentionParams& p) {
                                    p.workspace,
                                    partial_rows(plan),
                                    plan.split.blocks[kPrefillTile],
+                                   taken,
                                    box_tokens};
-    launch<Kernel>(stream, {blocks, plan.shape.num_kv_heads, 1}, Kernel::kSharedBytes, params);
+    launch<Kernel>(stream, {(blocks + taken - 1) / taken, plan.shape.num_kv_heads, 1}, Kernel::kSharedBytes, params);
 }
 
 template <class T, class Stored = T>

@@ -42,7 +42,8 @@ struct Sm90PrefillParams {
     adze_tensor q, o, lse, kv_indices;
     float* workspace;
     PartialRows partials;
-    int32_t blocks;
+    int32_t blocks;      // of the plan for each KV head
+    int32_t taken;       // of them by one of this kernel
     int32_t box_tokens;  // of the copy engine's boxes: 8 or more, a divisor of the page size and of the tile
 };
 
@@ -196,8 +197,9 @@ struct Sm90Prefill {
         int begin, end, num_work;
         ADZE_DEVICE explicit Share(const Params& p) {
             const Global<const int32_t> block_work(p.plan.block_work[kRowTiles - 1], p.blocks + 1);
-            begin = block_work.load(block_index().x);
-            end = block_work.load(block_index().x + 1);
+            const int first = static_cast<int>(block_index().x) * p.taken;
+            begin = block_work.load(first);
+            end = block_work.load(least(first + p.taken, p.blocks));
             num_work = block_work.load(p.blocks);
         }
     };

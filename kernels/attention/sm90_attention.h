@@ -11,9 +11,6 @@ class LaunchStream;
 
 inline namespace ADZE_TARGET {
 
-// Whether runs of such plans may come to it. One of its blocks fills a processor.
-bool may_take_sm90_prefill(Arch arch, const AttentionShape& shape);
-
 // Runs the pieces of the highest row tiles. False, and nothing is launched, where the device or the call is not one for it:
 // another kernel must serve them. Its conditions, apart from sm_90a:
 //   - q, the caches and o have one 16-bit format, the caches no scales; p, as one number of that format, would waste an f32 o.

@@ -34,8 +34,8 @@ void* Staging::next() {
 void Staging::copy(DeviceStream* stream, void* device, uint64_t bytes) {
     const Buffer& buffer = buffers_[turn_];
     backend_.write(stream, device, buffer.data, bytes);
+    turn_ ^= 1;  // though the event fail: the copy is under way
     backend_.event_record(buffer.copied, stream);
-    turn_ ^= 1;
 }
 
 }  // namespace adze

@@ -51,6 +51,17 @@ TEST_P(AttentionMerge, OfPartsThatSawNothingOrAlmostAll) {
     for (int i = 0; i < kHeads * kDim; ++i) EXPECT_EQ(merge.o.at(0, i), 0);
 }
 
+// A part that saw keys counts, though f32 has no number for its weight.
+TEST_P(AttentionMerge, NanOfAWeightlessPartIsNotLost) {
+    kit::MergeCall merge(2, 1, 1, 64, ADZE_DTYPE_F32, ADZE_DTYPE_F32, true, 0);
+    merge.parts.fill(kit::normal(random));
+    merge.parts.set(1, 5, NAN);
+    merge.parts_lse.set(0, 0, 0), merge.parts_lse.set(1, 0, -200);
+    merge.run(stream);
+    for (int e = 0; e < 64; ++e) EXPECT_EQ(std::isnan(merge.o.at(0, e)), e == 5) << e;
+    EXPECT_EQ(merge.lse.at(0, 0), 0);
+}
+
 // A sequence's pages dealt to sequences of their own, in any order, some without a page: merged, they are the sequence.
 TEST_P(AttentionMerge, OfASequencesPagesIsTheSequence) {
     for (int round = 0; round < 6; ++round) {

@@ -112,7 +112,8 @@ ADZE_API adze_status adze_attention_workspace_size(const adze_attention_plan* pl
 
 /** How the exponentials are kept within range. Results differ by rounding only, for every input. STABLE is what runs,
  *  whatever is asked for, on cpu, in deterministic contexts, for F16 caches, where sm_90a's own prefill serves, and on
- *  sm_80 and sm_89 for F8E4M3 and I8 with a head dim of 256: there phi cannot hold, or costs more than it saves. */
+ *  sm_80 and sm_89 for F8E4M3 and I8 with a head dim of 256 and up to 16 rows: there phi cannot hold, or costs more than
+ *  it saves. */
 typedef enum adze_softmax ADZE_AS_INT32 {
     /** By the running maximum of a row's logits. */
     ADZE_SOFTMAX_STABLE = 0,
@@ -128,7 +129,8 @@ typedef enum adze_softmax ADZE_AS_INT32 {
 /** o = softmax(x) v, per query head; query head h reads KV head h / (num_q_heads / num_kv_heads). The logit x of a key is
  *  softmax_scale * q.k, then capped by logits_soft_cap, then with its ALiBi bias. A query that sees no key, or only keys
  *  whose logit is -inf, gives o = 0 and lse = -inf, or lse = the head's sink where sinks are given. A NaN or Inf among
- *  the values reaches every query that sees its key; on GPUs also queries that see another key of the same 64, and in
+ *  the values reaches every query that sees its key, also where the key weighs nothing (but perhaps not that of an I8 or
+ *  I4 vector, whose scale says it, where the weight is below f32's numbers); on GPUs also queries that see another key of the same 64, and in
  *  sm_90a's prefill those that share 128 rows (query tokens times heads of the group) with one that sees a key of the same
  *  128. On gfx90a subnormal elements of the caches count as zero: its matrix instructions take them so. Rows of q, o and
  *  lse beyond the batch are neither read nor written. */
@@ -190,7 +192,7 @@ typedef struct adze_kv_append_desc {
 ADZE_API adze_status adze_kv_append_run(adze_stream* stream, const adze_kv_append_desc* desc);
 
 /** One attention from several over disjoint sets of keys: with lse = log sum_i exp(lse_i), o = sum_i exp(lse_i - lse) o_i.
- *  A part that saw no key has lse_i = -inf, and what its o holds does not matter. Where no part saw any, o = 0 and lse =
+ *  A part whose lse_i is -inf saw no key: what its o holds does not matter. Where no part saw any, o = 0 and lse =
  * -inf. Flash-Decoding; FlashInfer's merge of states. */
 typedef struct adze_attention_merge_desc {
     uint32_t struct_size;
