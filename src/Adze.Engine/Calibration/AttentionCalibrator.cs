@@ -17,7 +17,7 @@ public sealed class AttentionCalibrator : IForwardObserver
     /// own.</summary>
     public const int PartKeys = 128;
 
-    /// <summary>How far below φ the largest logit of a part may be, kMostBelowPhi in kernels/attention/attention.cuh.</summary>
+    /// <summary>How far below φ the largest logit of a part may be, kMostBelowPhi in kernels/attention/attention_softmax.cuh.</summary>
     public const float Below = 49;
 
     /// <summary>How far above φ a logit may be, kMostAbovePhi there.</summary>

@@ -65,7 +65,7 @@ public sealed class CalibrationTests(OddModel odd) : IClassFixture<OddModel>
     [Fact]
     public void The_bounds_are_those_of_the_kernels()
     {
-        string kernel = File.ReadAllText(Repository.Path("kernels/attention/attention.cuh"));
+        string kernel = File.ReadAllText(Repository.Path("kernels/attention/attention_softmax.cuh"));
         Assert.Equal((AttentionCalibrator.Below, AttentionCalibrator.Above), (Constant("kMostBelowPhi"), Constant("kMostAbovePhi")));
 
         float Constant(string name) =>
