@@ -1,6 +1,6 @@
 // attention in the shape of an 8B model (32 query heads on 8 KV heads of 128): decode over batch and context, prefill.
-// `adze bench attention` and bench/peers/attention_peers.py read the names: decode/CACHE/PAGE/SOFTMAX/batch:N/context:N,
-// drafts:TOKENS/CACHE/PAGE/SOFTMAX/batch:N/context:N and prefill/CACHE/PAGE/SOFTMAX/tokens:N.
+// `adze bench attention` reads the names: decode/CACHE/PAGE/SOFTMAX/batch:N/context:N, drafts:TOKENS/ likewise, and
+// prefill/CACHE/PAGE/SOFTMAX/tokens:N; bench/peers/attention_peers.py those of decode and prefill.
 #include <memory>
 #include <numeric>
 
@@ -41,7 +41,7 @@ public:
           v_(variant.cache, pages_ * page_, kKvHeads * kDim),
           scales_(ADZE_DTYPE_F32, pages_, is_quantised(variant.cache) ? kKvHeads * page_ : 0),
           phi_(ADZE_DTYPE_F32, 1, kQHeads) {
-        for (Array* array : {&q_, &k_, &v_}) array->fill_with_noise();
+        q_.fill_with_noise(1), k_.fill_with_noise(2), v_.fill_with_noise(3);
         adze_attention_plan_desc desc{};
         desc.struct_size = sizeof desc;
         desc.num_q_heads = kQHeads;

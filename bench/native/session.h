@@ -140,9 +140,9 @@ public:
         ADZE_BENCH_CHECK(adze_buffer_write(buffer_, 0, source, bytes(), Session::get().stream()));
         ADZE_BENCH_CHECK(adze_stream_synchronize(Session::get().stream()));
     }
-    /// Normal numbers; quantised ones of any size but NaN.
-    void fill_with_noise() {
-        std::mt19937 random(1);
+    /// Normal numbers; quantised ones of any size but NaN. They repeat after a MiB.
+    void fill_with_noise(uint32_t seed) {
+        std::mt19937 random(seed);
         std::normal_distribution<float> normal;
         std::vector<uint8_t> block(std::min<uint64_t>(bytes(), uint64_t{1} << 20));
         const uint64_t step = std::max<uint64_t>(element_bits(view_.dtype) / 8, 1);
@@ -151,11 +151,11 @@ public:
                 step == 1 ? random() & 0xbf : std::bit_cast<uint32_t>(normal(random)) >> (32 - 8 * step);
             std::memcpy(&block[at], &bits, step);
         }
-        for (uint64_t at = 0; at < bytes(); at += block.size()) {
-            const uint64_t count = std::min<uint64_t>(block.size(), bytes() - at);
-            ADZE_BENCH_CHECK(adze_buffer_write(buffer_, at, block.data(), count, Session::get().stream()));
-        }
-        ADZE_BENCH_CHECK(adze_stream_synchronize(Session::get().stream()));
+        adze_stream* stream = Session::get().stream();
+        ADZE_BENCH_CHECK(adze_buffer_write(buffer_, 0, block.data(), block.size(), stream));
+        for (uint64_t at = block.size(); at < bytes(); at *= 2)
+            ADZE_BENCH_CHECK(adze_buffer_copy(buffer_, at, buffer_, 0, std::min(at, bytes() - at), stream));
+        ADZE_BENCH_CHECK(adze_stream_synchronize(stream));
     }
     const adze_tensor& view() const { return view_; }
     void* data() const { return adze_buffer_data(buffer_); }

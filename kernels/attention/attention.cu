@@ -36,7 +36,9 @@ AttentionSplit gpu_attention_split(const AttentionShape& shape, Arch arch, int n
     for (int i = 0; i < kRowTiles; ++i) {
         const int at_once =
             blocks_a_processor(arch, shape.head_dim_qk, shape.head_dim_v, static_cast<int>(kTileRows[i]));
-        split.blocks[i] = blocks_of_head(at_once * num_processors, shape.num_kv_heads);
+        // Where sm_90a's prefill takes their shares together, its own blocks are what has to fill waves.
+        const int together = arch == Arch::kSm90a && i == kRowTiles - 1 ? at_once : 1;
+        split.blocks[i] = together * blocks_of_head(at_once / together * num_processors, shape.num_kv_heads);
         if (deterministic) split.fixed_keys[i] = i < kRowTiles - 1 ? kFixedKeys : AttentionSplit::kWhole;
     }
     return split;

@@ -1,8 +1,8 @@
 // o = softmax(scale q k^T + mask) v over a paged KV cache
 //
 // q: [tokens, q heads * head_dim_qk], o: [tokens, q heads * head_dim_v], f32, f16 or bf16 at run time; K and V: pages in
-// f16, bf16, e4m3, int8_t or int4x2 at any strides, each element times its scale. T below is what is multiplied: the
-// cache's own format, or bf16, to which quantised numbers are widened exactly when they come to be operands
+// f16, bf16, e4m3, int8_t or int4x2 at any strides, each element times its scale. T (attention_types.cuh) is what is
+// multiplied: the cache's own format, or bf16, to which quantised numbers are widened exactly when they come to be operands
 // (device/quantised.h); until then tiles are as the cache is.
 // A block takes pieces of the plan's work one after another, each for one KV head: rows are query tokens times the group
 // of query heads that share the KV head, so that a key is read once for all of them. Its warps share the rows, those of

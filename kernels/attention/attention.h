@@ -43,8 +43,8 @@ struct AttentionSplit {
     int64_t most_pieces;
     static constexpr int64_t kWhole = INT64_MAX;
 };
-// Blocks for each KV head where `slots` blocks run at once: the fewest that leave at most a fifth of the slots idle in the
-// waves that they make. Of 96 heads on 132 processors one each would leave 36 idle; 4 each make three waves, 12 short.
+// Blocks for each KV head where `slots` blocks run at once: as many as one wave holds or, where that leaves more than a fifth
+// of the slots idle, the next number whose waves do not. Of 96 heads on 132 processors one each would leave 36 idle; 4 each make three waves, 12 short.
 int32_t blocks_of_head(int32_t slots, int32_t heads);
 
 // Keys that pieces are made of: a multiple of every kernel's tile.

@@ -13,7 +13,7 @@
 namespace adze {
 inline namespace ADZE_TARGET {
 
-// The pieces of split rows, as attention.cuh wrote them.
+// The pieces of split rows, as attention_results.cuh wrote them.
 struct MergeSplits {
     static constexpr const char* kName = "attention_merge_splits";
     static constexpr int kWarps = 4, kThreads = kWarps * kWarpSize;

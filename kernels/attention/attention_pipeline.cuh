@@ -1,8 +1,6 @@
 // Tiles of keys and values on their way to shared memory.
 #pragma once
 
-#include <type_traits>
-
 #include "attention/attention_types.cuh"
 
 namespace adze {

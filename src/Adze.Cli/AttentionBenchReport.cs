@@ -65,7 +65,7 @@ internal sealed record AttentionBenchReport(
 
     private static AttentionBenchRow Row(JsonElement benchmark)
     {
-        // decode/bf16/page:16/stable/batch:8/context:512/..., prefill/bf16/contiguous/stable/tokens:512/...
+        // decode/bf16/page:16/stable/batch:8/context:512/..., drafts:4/ likewise, prefill/bf16/contiguous/stable/tokens:512/...
         string[] name = Text(benchmark, "run_name").Split('/');
         bool prefill = name[0] == "prefill", failed = Failed(benchmark);
         return new AttentionBenchRow(name[0], prefill ? 1 : Number(name[4]), Number(name[prefill ? 4 : 5]), name[1],

@@ -321,7 +321,8 @@ TEST_P(Prefill, TakesTheTilesThatAreSeen) {
     check_tiles({1, 1, 64, 64}, {300, 1000}, 7 + 8 + 8);
     check_tiles({1, 1, 128, 128}, {300, 1000}, 7 + 8 + 8);
     check_tiles({1, 1, 192, 128, false}, {300, 1000}, 3 * 8);
-    // A block a head: no piece is cut. 128 rows see keys 371 to 517 and 2 see 499 to 519, and the sinks.
+    check_tiles({8, 8, 64, 64}, {130, 6500}, 2 * 51);  // enough for all blocks
+    // Fewer blocks a head than pieces could use. 128 rows see keys 371 to 517 and 2 see 499 to 519, and the sinks.
     const int heads = info.num_processors * 4 / 5 + 1;
     check_tiles({heads, heads, 64, 64, true, 20}, {130, 520}, 3 + 2);
     check_tiles({heads, heads, 64, 64, true, 20, 0, 10}, {130, 520}, (1 + 3) + (1 + 2));

@@ -129,11 +129,11 @@ typedef enum adze_softmax ADZE_AS_INT32 {
 /** o = softmax(x) v, per query head; query head h reads KV head h / (num_q_heads / num_kv_heads). The logit x of a key is
  *  softmax_scale * q.k, then capped by logits_soft_cap, then with its ALiBi bias. A query that sees no key, or only keys
  *  whose logit is -inf, gives o = 0 and lse = -inf, or lse = the head's sink where sinks are given. A NaN or Inf among
- *  the values reaches every query that sees its key, also where the key weighs nothing (but perhaps not that of an I8 or
- *  I4 vector, whose scale says it, where the weight is below f32's numbers); on GPUs also queries that see another key of the same 64, and in
- *  sm_90a's prefill those that share 128 rows (query tokens times heads of the group) with one that sees a key of the same
- *  128. On gfx90a subnormal elements of the caches count as zero: its matrix instructions take them so. Rows of q, o and
- *  lse beyond the batch are neither read nor written. */
+ *  the values reaches every query that sees its key, also where the key weighs nothing; but a NaN scale of an I8 or I4
+ *  vector perhaps not where its weight is below f32's numbers. On GPUs it reaches also queries that see another key of the
+ *  same 64, and in sm_90a's prefill those that share 128 rows (query tokens times heads of the group) with one that sees a
+ *  key of the same 128. On gfx90a subnormal elements of the caches count as zero: its matrix instructions take them so.
+ *  Rows of q, o and lse beyond the batch are neither read nor written. */
 typedef struct adze_attention_desc {
     uint32_t struct_size;
     adze_softmax softmax;
