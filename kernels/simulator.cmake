@@ -43,12 +43,17 @@ function(add_sim_kernels name device)
     set(wrapper ${CMAKE_CURRENT_BINARY_DIR}/wrappers/${wrapper}.cpp)
     file(CONFIGURE OUTPUT ${wrapper} CONTENT "#include \"${source}\"\n" @ONLY)
     list(APPEND wrappers ${wrapper})
+    # Compiles in a third of the time that -O3 takes; tests of attention run a sixth longer: their time goes into the
+    # simulator. The demo's goes into the small kernels.
+    if(source MATCHES "^(glue|linear|sampling)/")
+      set_source_files_properties(${wrapper} PROPERTIES COMPILE_OPTIONS -O3)
+    else()
+      set_source_files_properties(${wrapper} PROPERTIES COMPILE_OPTIONS -Og)
+    endif()
   endforeach()
   add_library(${name}_${device} OBJECT ${wrappers})
   target_compile_definitions(${name}_${device} PRIVATE ADZE_SIM_TARGET=sim_${device} ADZE_SIM_ARCH=${arch})
   set_sim_options(${name}_${device})
-  # Compiles in a third of the time that -O3 takes; tests run a sixth longer: the time goes into the simulator.
-  target_compile_options(${name}_${device} PRIVATE -Og)
 endfunction()
 
 # The simulator: everything but the switching of fibers, which tests link in both forms.

@@ -14,12 +14,12 @@ struct LinearConfig {
 
 // Rows of x up to which a tile is taken, smallest first; the last serves all others.
 struct LinearTiles {
-    int mma[3], fma[2];
+    int mma[4], fma[2];
 };
 LinearTiles linear_tiles(Arch arch) {
     // gfx90a: the ring of the tile of 128 would not fit into its 64 KB of shared memory.
-    if (arch == Arch::kGfx90a) return {{16, 64, 64}, {16, 64}};
-    return {{16, 64, 128}, {16, 64}};
+    if (arch == Arch::kGfx90a) return {{16, 32, 64, 64}, {16, 64}};
+    return {{16, 32, 64, 128}, {16, 64}};
 }
 
 LinearConfig choose_linear(Arch arch, int num_processors, const LinearParams& p) {
@@ -28,9 +28,9 @@ LinearConfig choose_linear(Arch arch, int num_processors, const LinearParams& p)
     const auto blocks = [&](int tile_m) { return (rows + tile_m - 1) / tile_m * columns; };
     LinearConfig config{p.x.dtype == p.weight.dtype && p.weight.dtype != ADZE_DTYPE_F32, 0, 0};
     if (config.tensor_cores) {
-        config.tile_m = rows <= tiles.mma[0] ? tiles.mma[0] : tiles.mma[1];
+        config.tile_m = rows <= tiles.mma[0] ? tiles.mma[0] : rows <= tiles.mma[1] ? tiles.mma[1] : tiles.mma[2];
         // The largest only where it still gives every processor a block.
-        if (rows > tiles.mma[1] && blocks(tiles.mma[2]) >= num_processors) config.tile_m = tiles.mma[2];
+        if (rows > tiles.mma[2] && blocks(tiles.mma[3]) >= num_processors) config.tile_m = tiles.mma[3];
     } else {
         config.tile_m = rows <= tiles.fma[0] ? tiles.fma[0] : tiles.fma[1];
     }
@@ -70,6 +70,7 @@ void launch_linear(LaunchStream& stream, const LinearConfig& config, const Linea
 template <class T>
 void launch_mma(LaunchStream& stream, const LinearConfig& config, const LinearParams& params) {
     if (config.tile_m == 16) return launch_linear<LinearMma<T, 16, 1, 4, 6>>(stream, config, params);
+    if (config.tile_m == 32) return launch_linear<LinearMma<T, 32, 2, 2, 4>>(stream, config, params);
     if constexpr (kWarpSize == 32) {  // linear_tiles leaves it out elsewhere
         if (config.tile_m == 128) return launch_linear<LinearMma<T, 128, 4, 2, 3>>(stream, config, params);
     }

@@ -120,6 +120,7 @@ ADZE_DEVICE void finish(const LinearParams& p, int64_t row, int64_t column, floa
 template <class T, int kTileM, int kWarpsM, int kWarpsN, int kStages>
 struct LinearMma {
     static constexpr const char* kName = kTileM == 16   ? "linear_mma_16"
+                                         : kTileM == 32 ? "linear_mma_32"
                                          : kTileM == 64 ? "linear_mma_64"
                                                         : "linear_mma_128";
     static constexpr int kThreads = kWarpsM * kWarpsN * kWarpSize;

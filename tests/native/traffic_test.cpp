@@ -406,7 +406,8 @@ TEST_P(Traffic, LinearTakesTheTileOfItsRows) {
         EXPECT_EQ(launch.grid_x, (M + tile_m - 1) / tile_m * ((N + 63) / 64)) << M << " x " << N;
     };
     for (int64_t M : {1, 15, 16}) expect(M, 100, ADZE_DTYPE_BF16, "linear_mma_16", 16);
-    for (int64_t M : {17, 64, 65, 200}) expect(M, 100, ADZE_DTYPE_BF16, "linear_mma_64", 64);
+    for (int64_t M : {17, 32}) expect(M, 100, ADZE_DTYPE_BF16, "linear_mma_32", 32);
+    for (int64_t M : {33, 64, 65, 200}) expect(M, 100, ADZE_DTYPE_BF16, "linear_mma_64", 64);
     expect(64, filling, ADZE_DTYPE_BF16, "linear_mma_64", 64);
     expect(65, filling - 64, ADZE_DTYPE_BF16, "linear_mma_64", 64);
     expect(65, filling, ADZE_DTYPE_BF16, has_128 ? "linear_mma_128" : "linear_mma_64", has_128 ? 128 : 64);
