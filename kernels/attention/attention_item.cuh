@@ -61,8 +61,7 @@ struct SharedStruct {
     }
     ADZE_DEVICE S load(int index = 0) const {
         int32_t from[kWords];
-#pragma unroll
-        for (int i = 0; i < kWords; ++i) from[i] = words.load(index * kWords + i);
+        load_used(words, index * kWords, from);
         S value;
         __builtin_memcpy(&value, from, sizeof(S));
         return value;

@@ -77,6 +77,12 @@ ADZE_DEVICE Vec<uint32_t, N> load_words(const Shared<T>& view, int index, Site =
     return load_shared<N>(reinterpret_cast<const uint32_t*>(view.at(index)));
 }
 
+template <int N>
+ADZE_DEVICE void load_used(const Shared<int32_t>& view, int index, int32_t (&out)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) out[i] = view.load(index + i);
+}
+
 class SharedArena {
 public:
     template <class T>

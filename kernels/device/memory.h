@@ -37,6 +37,8 @@ enum class Cache {
 //   Vec<T, N> load_vec<N>(int index)                void store_vec<N>(int index, const Vec<T, N>&)
 //   Shared slice(int first, int count)
 // load_words<N>(Shared<T>, int index): the N words that begin at a 1-byte element, aligned to them all.
+// load_used(Shared<int32_t>, int index, int32_t (&out)[N]): N words, of which a GPU loads, one by one, those that are used. The
+//   simulator cannot know which, and takes all, by 16 bytes if N is a multiple of 4; then they must be aligned so.
 //
 // SharedArena: hands out the block's dynamic shared memory in order. Every thread makes one and takes the same views.
 //

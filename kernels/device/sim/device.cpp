@@ -339,9 +339,12 @@ const Granules* require_accessible(const void* data, uint64_t bytes, const Site&
         uint64_t bytes;
         const Granules* granules;
     };
-    static thread_local std::array<Checked, 16> checked{};
+    // Not in static storage: of that a library that is loaded late gets little.
+    static thread_local const auto all_checked = std::make_unique<std::array<Checked, 256>>();
+    auto& checked = *all_checked;
     const uint64_t launch = launch_number.load(std::memory_order_relaxed);
-    Checked& entry = checked[(reinterpret_cast<uintptr_t>(data) >> 4 ^ bytes) % checked.size()];
+    const auto address = reinterpret_cast<uintptr_t>(data);
+    Checked& entry = checked[(address >> 4 ^ address >> 12 ^ bytes) % checked.size()];
     if (entry.launch == launch && entry.data == data && entry.bytes == bytes) return entry.granules;
     const Look look = bytes == 0 ? Look{} : look_at(data, bytes);
     if (look.why_not != nullptr) {

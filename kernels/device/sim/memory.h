@@ -120,6 +120,15 @@ inline Vec<uint32_t, N> load_words(const Shared<T>& view, int index, Site site =
     return std::bit_cast<Vec<uint32_t, N>>(view.template load_vec<4 * N / sizeof(T)>(index, site));
 }
 
+template <int N>
+inline void load_used(const Shared<int32_t>& view, int index, int32_t (&out)[N], Site site = Site::current()) {
+    constexpr int kStep = N % 4 == 0 ? 4 : 1;
+    for (int i = 0; i < N; i += kStep) {
+        const Vec<int32_t, kStep> words = view.template load_vec<kStep>(index + i, site);
+        std::memcpy(&out[i], &words, sizeof words);
+    }
+}
+
 class SharedArena {
 public:
     template <class T>

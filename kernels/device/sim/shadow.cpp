@@ -9,6 +9,8 @@ namespace adze::sim {
 namespace {
 
 constexpr uint16_t kEngine = kMaxThreads;  // as a writer: the copy engine
+template <uint32_t kBytes>
+constexpr uint32_t kPartBytes = kBytes == 8 ? 4 : 1;  // a word of a pair, a byte of a word
 
 }  // namespace
 
@@ -19,71 +21,115 @@ void join(Clock& into, const Clock& from) {
 
 void Shadow::reset(Block& block, uint32_t bytes) {
     block_ = &block;
-    words_.assign((bytes + kWordBytes - 1) / kWordBytes, Unit());
+    pairs_.assign((bytes + kPairBytes - 1) / kPairBytes, Unit());
     chunks_.assign((bytes + kChunkBytes - 1) / kChunkBytes, Chunk());
-    bytes_.clear();
+    words_.clear(), bytes_.clear();
     read_stamps_.clear();
 }
 
-// visit(unit, offset): words, but bytes of those of which a part is or was accessed.
+template <uint32_t kBytes>
+auto& Shadow::parts_of(const Unit& unit) {
+    if constexpr (kBytes == kPairBytes) {
+        return words_[unit.parts - 1];
+    } else {
+        return bytes_[unit.parts - 1];
+    }
+}
+
+// visit(unit, offset): pairs of words, but words or bytes of those of which a part is or was accessed.
 template <class Visit>
 void Shadow::for_units(uint32_t offset, uint32_t bytes, Visit&& visit) {
     const uint32_t end = offset + bytes;
     for (uint32_t at = offset; at < end;) {
-        Unit& word = words_[at / kWordBytes];
-        const uint32_t next = std::min((at / kWordBytes + 1) * kWordBytes, end);
-        if (next - at == kWordBytes && !word.is_apart) {
-            visit(word, at);
-        } else {
-            for_bytes(word, at, next, visit);
-        }
+        const uint32_t next = std::min((at / kPairBytes + 1) * kPairBytes, end);
+        visit_unit<kPairBytes>(pairs_[at / kPairBytes], at, next, visit);
         at = next;
     }
 }
 
-// The same for a part of a word, or for one that is apart and, if nothing of it matters any longer, together again.
-template <class Visit>
-__attribute__((noinline)) void Shadow::for_bytes(Unit& word, uint32_t begin, uint32_t end, Visit&& visit) {
-    if (!word.is_apart) take_apart(word);
-    auto& bytes = bytes_[word.bytes - 1];
-    if (end - begin == kWordBytes && chunk_of(begin).held == 0 &&
-        std::all_of(bytes.begin(), bytes.end(), [&](const Unit& unit) { return is_settled(unit); })) {
-        put_together(word, Unit());
-        return visit(word, begin);
+template <uint32_t kBytes, class Visit>
+void Shadow::visit_unit(Unit& unit, uint32_t begin, uint32_t end, Visit&& visit) {
+    if constexpr (kBytes == 1) {
+        visit(unit, begin);
+    } else if (end - begin == kBytes && !unit.is_apart) {
+        visit(unit, begin);
+    } else {
+        visit_parts<kBytes>(unit, begin, end, visit);
     }
-    for (uint32_t at = begin; at < end; ++at) visit(bytes[at % kWordBytes], at);
 }
 
-void Shadow::take_apart(Unit& word) {
-    if (word.bytes == 0) {
-        bytes_.emplace_back();
-        word.bytes = static_cast<uint32_t>(bytes_.size());
+// The same for a part of a unit, or for one that is apart and, if nothing of it matters any longer, together again.
+template <uint32_t kBytes, class Visit>
+__attribute__((noinline)) void Shadow::visit_parts(Unit& unit, uint32_t begin, uint32_t end, Visit&& visit) {
+    constexpr uint32_t kPart = kPartBytes<kBytes>;
+    if (!unit.is_apart) take_apart<kBytes>(unit);
+    if (end - begin == kBytes && chunk_of(begin).held == 0 && is_settled<kBytes>(unit)) {
+        put_together(unit, Unit());
+        return visit(unit, begin);
     }
-    word.is_apart = true;
-    for (Unit& byte : bytes_[word.bytes - 1]) {
-        const uint32_t own = byte.readers;
-        byte = word;
-        byte.readers = own;
-        if (word.reader != kMany) continue;
-        if (word.readers == 0) {
-            byte.readers = 0;
+    auto& parts = parts_of<kBytes>(unit);
+    for (uint32_t at = begin; at < end;) {
+        const uint32_t next = std::min((at / kPart + 1) * kPart, end);
+        visit_unit<kPart>(parts[at % kBytes / kPart], at, next, visit);
+        at = next;
+    }
+}
+
+template <uint32_t kBytes>
+void Shadow::take_apart(Unit& unit) {
+    if (unit.parts == 0) {
+        const auto add = [](auto& all) {
+            all.emplace_back();
+            return static_cast<uint32_t>(all.size());
+        };
+        unit.parts = kBytes == kPairBytes ? add(words_) : add(bytes_);
+    }
+    unit.is_apart = true;
+    for (Unit& part : parts_of<kBytes>(unit)) {
+        const uint32_t own = part.readers;
+        put_together(part, unit);
+        if (unit.reader != kMany) continue;
+        if (unit.readers == 0) {
+            part.readers = 0;
         } else {
-            if (own == 0) take_readers(byte);
-            std::copy_n(stamp_of(word, 0), block_->num_threads, stamp_of(byte, 0));
+            if (own == 0) take_readers(part);
+            std::copy_n(stamp_of(unit, 0), block_->num_threads, stamp_of(part, 0));
         }
     }
 }
 
-void Shadow::put_together(Unit& word, const Unit& as) {
-    const uint32_t bytes = word.bytes, readers = word.readers;
-    word = as;
-    word.is_apart = false;
-    word.bytes = bytes;
-    word.readers = readers;
+// From now on the unit is one again, and what is remembered of it is that of `as`.
+void Shadow::put_together(Unit& unit, const Unit& as) {
+    const uint32_t parts = unit.parts, readers = unit.readers;
+    unit = as;
+    unit.is_apart = false;
+    unit.parts = parts;
+    unit.readers = readers;
+}
+
+// Units of which all has been written at once are so.
+template <uint32_t kBytes>
+void Shadow::join_written(Unit& unit, uint32_t begin, uint32_t end) {
+    if constexpr (kBytes > 1) {
+        if (!unit.is_apart) return;
+        constexpr uint32_t kPart = kPartBytes<kBytes>;
+        auto& parts = parts_of<kBytes>(unit);
+        for (uint32_t at = begin / kPart * kPart; at < end; at += kPart)
+            join_written<kPart>(parts[at % kBytes / kPart], std::max(at, begin), std::min(at + kPart, end));
+        if (end - begin == kBytes) put_together(unit, parts[0]);
+    }
 }
 
 // All threads know what happened to it, and so does the async proxy.
-bool Shadow::is_settled(const Unit& unit) const {
+template <uint32_t kBytes>
+bool Shadow::is_settled(const Unit& unit) {
+    if constexpr (kBytes > 1) {
+        if (unit.is_apart) {
+            const auto& parts = parts_of<kBytes>(unit);
+            return std::all_of(parts.begin(), parts.end(),
+                               [&](const Unit& part) { return is_settled<kPartBytes<kBytes>>(part); });
+        }
+    }
     return unit.state == State::kOpen && unit.write_stamp <= block_->base &&
            (unit.reader == kNobody || unit.read_stamp <= block_->base) && is_fenced(unit);
 }
@@ -200,9 +246,10 @@ void Shadow::write(Thread& thread, bool atomic, uint32_t offset, uint32_t bytes,
         unit.write_site = WarpTraffic::key(site);
         unit.atomic = atomic;
     });
-    if (atomic || bytes_.empty()) return;
-    for (uint32_t at = (offset + kWordBytes - 1) / kWordBytes; at < (offset + bytes) / kWordBytes; ++at) {
-        if (words_[at].is_apart) put_together(words_[at], bytes_[words_[at].bytes - 1][0]);
+    if (atomic || words_.empty()) return;
+    for (uint32_t at = offset / kPairBytes * kPairBytes; at < offset + bytes; at += kPairBytes) {
+        join_written<kPairBytes>(pairs_[at / kPairBytes], std::max(at, offset),
+                                 std::min(at + kPairBytes, offset + bytes));
     }
 }
 

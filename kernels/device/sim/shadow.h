@@ -1,5 +1,5 @@
-// Who touched each word of a block's shared memory last, and whether later accesses are ordered after it; of a word that
-// is accessed by parts, who touched each byte. Every access carries the stamp of its moment; a thread knows, of every
+// Who touched each 8 bytes of a block's shared memory last, and whether later accesses are ordered after it; where they are
+// accessed by parts, who touched each word, and of such a word each byte. Every access carries the stamp of its moment; a thread knows, of every
 // other, up to which stamp it has synchronised with it (clocks in the sense of Lamport; a vector of them a thread only
 // where barriers of less than the block are in use).
 #pragma once
@@ -46,11 +46,12 @@ public:
     void use_mbarrier(const Thread& thread, uint32_t offset, const std::source_location& site);
 
 private:
-    static constexpr uint32_t kWordBytes = 4;
     static constexpr uint32_t kChunkBytes = 16, kMbarrierBytes = 8;
+    // Most accesses are of 16 bytes, on gfx90a of 8.
+    static constexpr uint32_t kPairBytes = 8, kWordBytes = 4;
     static constexpr uint16_t kNobody = 0xffff, kMany = 0xfffe;
     enum class State : uint8_t { kOpen, kInFlight, kMbarrier };
-    // What is remembered of a word, or of one byte of a word that is apart.
+    // What is remembered of a pair of words, of a word of one that is apart, or of a byte of a word that is apart.
     struct Unit {
         Stamp write_stamp = 0, read_stamp = 0;
         uint32_t reader_warps = 0;
@@ -58,8 +59,8 @@ private:
         uint16_t writer = kNobody, reader = kNobody;
         State state = State::kOpen;
         bool atomic = false;
-        bool is_apart = false;  // a word: its bytes in bytes_ count, and not what is here
-        uint32_t bytes = 0;     // a word: their place, once it was apart
+        bool is_apart = false;  // its parts count, and not what is here
+        uint32_t parts = 0;     // their place in words_ or bytes_, once it was apart
         const void *write_site = nullptr, *read_site = nullptr;
     };
     // What the async proxy reads, always 16 bytes at a time.
@@ -72,11 +73,19 @@ private:
     void write(Thread& thread, bool atomic, uint32_t offset, uint32_t bytes, const std::source_location& site);
     template <class Visit>
     void for_units(uint32_t offset, uint32_t bytes, Visit&& visit);
-    template <class Visit>
-    void for_bytes(Unit& word, uint32_t begin, uint32_t end, Visit&& visit);
-    void take_apart(Unit& word);
-    void put_together(Unit& word, const Unit& as);
-    bool is_settled(const Unit& unit) const;
+    template <uint32_t kBytes, class Visit>
+    void visit_unit(Unit& unit, uint32_t begin, uint32_t end, Visit&& visit);
+    template <uint32_t kBytes, class Visit>
+    void visit_parts(Unit& unit, uint32_t begin, uint32_t end, Visit&& visit);
+    template <uint32_t kBytes>
+    auto& parts_of(const Unit& unit);
+    template <uint32_t kBytes>
+    void take_apart(Unit& unit);
+    template <uint32_t kBytes>
+    void join_written(Unit& unit, uint32_t begin, uint32_t end);
+    void put_together(Unit& unit, const Unit& as);
+    template <uint32_t kBytes>
+    bool is_settled(const Unit& unit);
     Chunk& chunk_of(uint32_t offset) { return chunks_[offset / kChunkBytes]; }
     Stamp* stamp_of(const Unit& unit, int thread);
     void take_readers(Unit& unit);
@@ -96,10 +105,11 @@ private:
                              const char* why, const std::source_location& site) const;
 
     Block* block_ = nullptr;
-    std::vector<Unit> words_;
+    std::vector<Unit> pairs_;
     std::vector<Chunk> chunks_;
-    std::vector<std::array<Unit, kWordBytes>> bytes_;  // of words that are or were apart
-    std::vector<Stamp> read_stamps_;                   // by thread, of the units that several read
+    std::vector<std::array<Unit, kPairBytes / kWordBytes>> words_;  // of pairs that are or were apart
+    std::vector<std::array<Unit, kWordBytes>> bytes_;               // of words
+    std::vector<Stamp> read_stamps_;                                // by thread, of the units that several read
 };
 
 }  // namespace adze::sim

@@ -29,15 +29,24 @@ uint64_t count_sectors(const uint64_t* address, uint64_t lanes, uint32_t bytes) 
 }
 
 // Passes over the banks that a group of lanes takes: the most distinct words that one bank must give. Accesses are
-// aligned, so two of `bytes` bytes either meet in all their banks or in none.
+// aligned, so two of `bytes` bytes (a power of two) either meet in all their banks or in none.
 uint64_t passes(const uint64_t* address, uint64_t lanes, uint32_t bytes) {
     const uint32_t unit = std::max(bytes, kBankBytes), slots = kBanks * kBankBytes / unit;
+    const int shift = std::countr_zero(unit);
+    uint32_t taken = 0;
+    bool meet = false;
+    for (uint64_t rest = lanes; rest != 0; rest &= rest - 1) {
+        const uint32_t slot = 1u << ((address[std::countr_zero(rest)] >> shift) & (slots - 1));
+        meet |= (taken & slot) != 0;
+        taken |= slot;
+    }
+    if (!meet) return 1;  // as most do
     std::array<std::array<uint64_t, 32>, kBanks> distinct;  // units of each slot
     std::array<uint8_t, kBanks> count{};
     uint8_t most = 0;
     for (uint64_t rest = lanes; rest != 0; rest &= rest - 1) {
-        const uint64_t at = address[std::countr_zero(rest)] / unit;
-        const size_t slot = at % slots;
+        const uint64_t at = address[std::countr_zero(rest)] >> shift;
+        const size_t slot = at & (slots - 1);
         const auto end = distinct[slot].begin() + count[slot];
         if (std::find(distinct[slot].begin(), end, at) != end) continue;
         *end = at;
