@@ -33,10 +33,14 @@ struct Max {  // where one operand is NaN, the other
 // Combines `width` neighbouring lanes (a power of two, `stride` lanes apart); each of them gets the result, in an order
 // that does not depend on the lane.
 template <class T, class Op>
-ADZE_DEVICE T reduce(T value, Op op, int width = kWarpSize, int stride = 1, Site site = Site::current()) {
+ADZE_DEVICE T reduce(T value, Op op, int width = kWarpSize, int stride = 1, Site site = Site::current());
+#ifndef ADZE_SIM_TARGET  // there an exchange is as many switches of fibers as there are lanes: it takes all steps in one
+template <class T, class Op>
+ADZE_DEVICE T reduce(T value, Op op, int width, int stride, Site site) {
     for (int mask = stride; mask < width * stride; mask *= 2) value = op(value, shuffle_xor(value, mask, site));
     return value;
 }
+#endif
 
 }  // namespace ADZE_TARGET
 }  // namespace adze

@@ -40,6 +40,35 @@ inline LaneMask ballot(bool predicate, Site site) {
     }
     return mask;
 }
+// The steps of the GPUs' exchanges, in their order.
+template <class T, class Op>
+inline T reduce(T value, Op op, int width, int stride, Site site) {
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8);
+    if (width == 1) return value;
+    sim::Thread& self = *sim::current;
+    sim::Block& block = *self.block;
+    const uint32_t turn = self.warp->meetings & 1;
+    std::memcpy(&self.slot[turn], &value, sizeof value);
+    self.offer[0] = &width;
+    self.offer[1] = &stride;
+    block.meet("reduce", site, [&](sim::Warp& warp) {
+        sim::Thread* lanes = &block.threads[static_cast<size_t>(warp.first)];
+        T values[kWarpSize];
+        for (int i = 0; i < kWarpSize; ++i) {
+            std::memcpy(&values[i], &lanes[i].slot[turn], sizeof(T));
+            if (*static_cast<int*>(lanes[i].offer[0]) != width || *static_cast<int*>(lanes[i].offer[1]) != stride)
+                block.fail(site, "reduce: the lanes of a warp name different widths or strides");
+        }
+        for (int mask = stride; mask < width * stride; mask *= 2) {
+            T others[kWarpSize];
+            for (int i = 0; i < kWarpSize; ++i) others[i] = values[(i ^ mask) & (kWarpSize - 1)];
+            for (int i = 0; i < kWarpSize; ++i) values[i] = op(values[i], others[i]);
+        }
+        for (int i = 0; i < kWarpSize; ++i) std::memcpy(&lanes[i].slot[turn], &values[i], sizeof(T));
+    });
+    std::memcpy(&value, &self.slot[turn], sizeof value);
+    return value;
+}
 
 }  // namespace ADZE_TARGET
 }  // namespace adze

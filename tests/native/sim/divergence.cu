@@ -89,6 +89,17 @@ SIM_TEST(Divergence, collectives_at_different_places) {
         {"ballot, while other lanes of the warp are in ballot at ", PLACE("apart one"), PLACE("apart other")});
 }
 
+struct WidthsApart : TestKernel<64> {
+    static constexpr const char* kName = "widths_apart";
+    static void run(const Params& p) {
+        reduce(1.0f, Add{}, p.good || lane_index() < 7 ? 8 : 4);  // @widths
+    }
+};
+
+SIM_TEST(Divergence, reductions_of_different_widths) {
+    expect_detector<WidthsApart>({2, 1, 1}, 0, {}, {"name different widths or strides", PLACE("widths")});
+}
+
 // Collectives in a branch that whole warps take are fine, and give what they should.
 struct BranchOfWarps : TestKernel<128> {
     static constexpr const char* kName = "branch_of_warps";
