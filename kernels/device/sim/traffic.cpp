@@ -40,7 +40,7 @@ uint64_t passes(const uint64_t* address, uint64_t lanes, uint32_t bytes) {
         meet |= (taken & slot) != 0;
         taken |= slot;
     }
-    if (!meet) return 1;  // as most do
+    if (!meet) return 1;                                    // as most do
     std::array<std::array<uint64_t, 32>, kBanks> distinct;  // units of each slot
     std::array<uint8_t, kBanks> count{};
     uint8_t most = 0;
