@@ -16,7 +16,6 @@ namespace {
 
 using kit::Buffer;
 using kit::Event;
-using kit::Graph;
 using kit::invalid;
 using kit::refused;
 using kit::Weight;
@@ -170,7 +169,7 @@ TEST_P(GpuRuntime, AGraphRecordsItsEventsWhenItRuns) {
     ADZE_ASSERT_OK(adze_buffer_fill(memory, 0, 0, 64, stream));
     ADZE_ASSERT_OK(adze_event_record(end, stream));
     const Buffer meanwhile = buffer(1 << 20);  // memory may be allocated in the midst of a capture
-    const Graph graph = kit::make<Graph>([&](adze_graph** out) { return adze_stream_end_capture(stream, out); });
+    const auto graph = kit::make<kit::Graph>([&](adze_graph** out) { return adze_stream_end_capture(stream, out); });
     double us = -1;
     EXPECT_TRUE(refused(adze_event_elapsed(start, end, &us), ADZE_ERROR_INVALID_STATE, "adze_event_elapsed", "start"));
     for (int i = 0; i < 2; ++i) {

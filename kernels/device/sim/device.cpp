@@ -381,6 +381,24 @@ void fail_shared(const char* does, uint32_t offset, int64_t index, int64_t count
                          does, static_cast<long long>(index), static_cast<long long>(count), bytes, offset);
 }
 
+void require_previous_kernel(const Site& site) {
+    if (current->must_wait) current->block->fail(site, "an access to global memory before wait_for_previous_kernel");
+}
+
+void note_global(Access access, const void* address, uint32_t bytes, const Site& site) {
+    Thread& self = *current;
+    require_previous_kernel(site);
+    self.warp->traffic.note(self.lane, self.cursor, access, reinterpret_cast<uint64_t>(address), bytes, site);
+}
+
+std::byte* touch_shared(Access access, uint32_t offset, uint32_t bytes, const Site& site) {
+    Thread& self = *current;
+    self.warp->traffic.note(self.lane, self.cursor, access, offset, bytes, site);
+    self.block->shadow.access(self, access == Access::kSharedRead ? Shadowed::kRead : Shadowed::kWrite, offset, bytes,
+                              site);
+    return self.block->shared(offset);
+}
+
 uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes, const Site& site) {
     const auto alignment = static_cast<uint32_t>(alignment_bytes);
     const uint32_t start = (used + alignment - 1) / alignment * alignment;

@@ -20,23 +20,12 @@ void require_mapped(const Granules& granules, const char* does, const void* data
 void forget_checked_ranges();  // before a launch
 uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes, const Site& site);
 
-inline void require_previous_kernel(const Site& site) {
-    if (current->must_wait) current->block->fail(site, "an access to global memory before wait_for_previous_kernel");
-}
+void require_previous_kernel(const Site& site);
 
-inline void note_global(Access access, const void* address, uint32_t bytes, const Site& site) {
-    Thread& self = *current;
-    require_previous_kernel(site);
-    self.warp->traffic.note(self.lane, self.cursor, access, reinterpret_cast<uint64_t>(address), bytes, site);
-}
-
+// Every access of the running thread comes here, to be counted and, in shared memory, to be held against those of other
+// threads. Not inline: kernels are compiled for quick builds, this for speed.
+void note_global(Access access, const void* address, uint32_t bytes, const Site& site);
 // The address of shared memory that the running thread accesses.
-inline std::byte* touch_shared(Access access, uint32_t offset, uint32_t bytes, const Site& site) {
-    Thread& self = *current;
-    self.warp->traffic.note(self.lane, self.cursor, access, offset, bytes, site);
-    self.block->shadow.access(self, access == Access::kSharedRead ? Shadowed::kRead : Shadowed::kWrite, offset, bytes,
-                              site);
-    return self.block->shared(offset);
-}
+std::byte* touch_shared(Access access, uint32_t offset, uint32_t bytes, const Site& site);
 
 }  // namespace adze::sim

@@ -6,7 +6,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
-namespace {
+namespace async_copies_tests {
 
 constexpr int64_t kShared = 8192;
 
@@ -194,6 +194,6 @@ SIM_TEST(AsyncCopies, read_their_source_at_the_wait) {
     for (const float value : data) EXPECT_EQ(value, 2.0f);
 }
 
-}  // namespace
+}  // namespace async_copies_tests
 }  // namespace ADZE_TARGET
 }  // namespace adze

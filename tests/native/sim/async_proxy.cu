@@ -5,7 +5,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
-namespace {
+namespace async_proxy_tests {
 
 constexpr int kElements = 256;
 constexpr int64_t kShared = 40 << 10;
@@ -246,6 +246,6 @@ SIM_TEST(AsyncProxy, rows_of_a_stored_fragment_are_aligned) {
     Proxy().expect<MisalignedRows>({"misaligned", "16 bytes"});
 }
 
-}  // namespace
+}  // namespace async_proxy_tests
 }  // namespace ADZE_TARGET
 }  // namespace adze

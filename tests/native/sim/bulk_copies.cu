@@ -11,7 +11,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
-namespace {
+namespace bulk_copies_tests {
 
 constexpr int64_t kShared = 32 << 10;
 constexpr int kRows = 32, kColumns = 32;  // of a box of float: 128 bytes a row
@@ -614,6 +614,6 @@ SIM_TEST(BulkCopies, are_counted) {
     }
 }
 
-}  // namespace
+}  // namespace bulk_copies_tests
 }  // namespace ADZE_TARGET
 }  // namespace adze

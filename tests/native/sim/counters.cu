@@ -6,7 +6,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
-namespace {
+namespace counters_tests {
 
 constexpr int64_t kElements = 64 * 64;
 constexpr uint64_t kBlocks = 6, kWarps = kBlocks * 128 / kWarpSize, kLanes = kWarpSize;
@@ -235,6 +235,6 @@ SIM_TEST(Counters, atomics) {
         0, {.global_read_bytes = kWarps * 4 * kLanes, .global_read_sectors = kWarps, .global_requests = kWarps});
 }
 
-}  // namespace
+}  // namespace counters_tests
 }  // namespace ADZE_TARGET
 }  // namespace adze

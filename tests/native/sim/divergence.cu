@@ -5,7 +5,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
-namespace {
+namespace divergence_tests {
 
 struct LanesReturn : TestKernel<128> {
     static constexpr const char* kName = "lanes_return";
@@ -240,6 +240,6 @@ SIM_TEST(Divergence, a_flag_read_before_the_previous_kernel_has_ended) {
                                         {"before wait_for_previous_kernel", PLACE("acquire")});
 }
 
-}  // namespace
+}  // namespace divergence_tests
 }  // namespace ADZE_TARGET
 }  // namespace adze

@@ -9,7 +9,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
-namespace {
+namespace fibers_tests {
 
 // Depths in steps of 1 KiB.
 [[gnu::noinline]] int descend(int depth, int mark) {
@@ -90,6 +90,6 @@ SIM_TEST(Fibers, are_those_of_the_executable) {
     }
 }
 
-}  // namespace
+}  // namespace fibers_tests
 }  // namespace ADZE_TARGET
 }  // namespace adze

@@ -6,7 +6,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
-namespace {
+namespace matrices_tests {
 
 struct Position {
     int row, column;
@@ -455,6 +455,6 @@ SIM_TEST(Matrices, instructions_are_counted) {
     }
 }
 
-}  // namespace
+}  // namespace matrices_tests
 }  // namespace ADZE_TARGET
 }  // namespace adze

@@ -8,7 +8,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
-namespace {
+namespace memory_tests {
 
 struct ReadPast : TestKernel<64> {
     static constexpr const char* kName = "read_past";
@@ -296,6 +296,6 @@ SIM_TEST(Memory, shared_memory_is_nan_at_first) {
     for (const float value : fresh) ASSERT_TRUE(std::isnan(value));
 }
 
-}  // namespace
+}  // namespace memory_tests
 }  // namespace ADZE_TARGET
 }  // namespace adze

@@ -3,7 +3,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
-namespace {
+namespace named_barriers_tests {
 
 constexpr int64_t kShared = 4096;
 
@@ -129,6 +129,6 @@ SIM_TEST(NamedBarriers, without_such_an_id) {
     expect_detector<WrongId>({1, 1, 1}, 0, {}, {"sync_named: id is 16; allowed is 1 to 15", PLACE("id")});
 }
 
-}  // namespace
+}  // namespace named_barriers_tests
 }  // namespace ADZE_TARGET
 }  // namespace adze

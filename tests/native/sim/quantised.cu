@@ -6,7 +6,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
-namespace {
+namespace quantised_tests {
 
 template <class Q, int kDims>
 struct QuantisedBanks : TestKernel<64> {
@@ -83,6 +83,6 @@ SIM_TEST(Quantised, reads_need_the_barrier) {
     }
 }
 
-}  // namespace
+}  // namespace quantised_tests
 }  // namespace ADZE_TARGET
 }  // namespace adze

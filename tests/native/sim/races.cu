@@ -6,7 +6,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
-namespace {
+namespace races_tests {
 
 constexpr int64_t kShared = 4096;
 
@@ -370,6 +370,6 @@ SIM_TEST(Races, none_when_whole_warps_leave) {
     expect_ok<WarpsLeave>({3, 1, 1}, kShared, {});
 }
 
-}  // namespace
+}  // namespace races_tests
 }  // namespace ADZE_TARGET
 }  // namespace adze

@@ -5,7 +5,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
-namespace {
+namespace sampling_tests {
 
 constexpr int64_t kVocabulary = 9500;
 
@@ -70,8 +70,6 @@ uint64_t place(int64_t id, bool wide) {
     return place_of(key_of(logit(id, wide)), static_cast<uint32_t>(id));
 }
 
-}  // namespace
-
 SIM_TEST(Sampling, RangesThatDoNotHoldTheLastTokens) {
     using Ids = std::pair<int64_t, int64_t>;  // from the first to before the second; to kVocabulary: to the end
     for (const bool wide : {false, true}) {
@@ -105,5 +103,6 @@ SIM_TEST(Sampling, RangesThatDoNotHoldTheLastTokens) {
     }
 }
 
+}  // namespace sampling_tests
 }  // namespace ADZE_TARGET
 }  // namespace adze

@@ -7,7 +7,7 @@
 
 namespace adze {
 inline namespace ADZE_TARGET {
-namespace {
+namespace warp_groups_tests {
 
 enum class Defect {
     kNone,
@@ -340,6 +340,6 @@ SIM_TEST(WarpGroups, one_group_of_two) {
     expect_ok<OneGroup>({3, 1, 1}, 8192, {});
 }
 
-}  // namespace
+}  // namespace warp_groups_tests
 }  // namespace ADZE_TARGET
 }  // namespace adze
