@@ -77,7 +77,7 @@ struct Attention : AttentionTypes<Stored, kDimQk, kDimV, kRowCount> {
             for (int row = 0; row < p.tile_rows; row += kRowCount) {
                 if (thread_index() == 0) shared.item.store(AttentionItem(p, work, row, kRowCount));
                 sync_block();
-                if (shared.item.load().rows > 0) attend(p, shared);
+                if (shared.item.word(offsetof(AttentionItem, rows)) > 0) attend(p, shared);
                 sync_block();
             }
         }

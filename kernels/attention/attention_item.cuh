@@ -1,6 +1,8 @@
 // What attention's kernels take from the plan: a piece of work, the tiles of its keys, and where these keys are.
 #pragma once
 
+#include <cstddef>
+
 #include "attention/attention.h"
 #include "attention/attention_tile.h"
 #include "device/async_copy.h"
@@ -65,6 +67,10 @@ struct SharedStruct {
         S value;
         __builtin_memcpy(&value, from, sizeof(S));
         return value;
+    }
+    // The word at `offset` bytes, which is offsetof of a member.
+    ADZE_DEVICE int32_t word(size_t offset) const {
+        return words.load(static_cast<int>(offset / 4));
     }
 };
 

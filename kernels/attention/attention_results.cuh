@@ -55,7 +55,7 @@ struct AttentionResults : AttentionTypes<Stored, kDimQk, kDimV, kRowCount> {
     // Whether phi did for all rows of the block; if so it becomes their maximum.
     ADZE_DEVICE static bool fits(const Params& p, const SharedParts& shared, const Softmax& softmax,
                                  const State& state) {
-        const int rows = shared.item.load().rows;
+        const int rows = shared.item.word(offsetof(AttentionItem, rows));
         const int first_row = kKeyWarps > 1 ? 0 : warp_index() * kWarpRows;
         bool good = true;
 #pragma unroll

@@ -61,7 +61,7 @@ struct AttentionSoftmax : AttentionTypes<Stored, kDimQk, kDimV, kRowCount> {
     ADZE_DEVICE static void make_logits(const Params& p, const SharedParts& shared, const Softmax& softmax, int32_t key,
                                         int block_row, int entry, const Rows& rows, C (&scores)[kKeyTiles]) {
         const bool has_scales = scales_vary(p.k);
-        const int32_t past = shared.item.load().past;
+        const int32_t past = shared.item.word(offsetof(AttentionItem, past));
         const float cap = p.shape.logits_soft_cap, per_cap = divide(1.0f, cap);
 #pragma unroll
         for (int n = 0; n < kKeyTiles; ++n) {

@@ -34,11 +34,17 @@ struct Max {  // where one operand is NaN, the other
 // that does not depend on the lane.
 template <class T, class Op>
 ADZE_DEVICE T reduce(T value, Op op, int width = kWarpSize, int stride = 1, Site site = Site::current());
-#ifndef ADZE_SIM_TARGET  // there an exchange is as many switches of fibers as there are lanes: it takes all steps in one
+// By exchanges, as GPUs do it. In the simulator an exchange is as many switches of fibers as there are lanes: there reduce
+// takes all steps in one, and a test compares the two.
 template <class T, class Op>
-ADZE_DEVICE T reduce(T value, Op op, int width, int stride, Site site) {
+ADZE_DEVICE T reduce_by_exchanges(T value, Op op, int width, int stride, Site site = Site::current()) {
     for (int mask = stride; mask < width * stride; mask *= 2) value = op(value, shuffle_xor(value, mask, site));
     return value;
+}
+#ifndef ADZE_SIM_TARGET
+template <class T, class Op>
+ADZE_DEVICE T reduce(T value, Op op, int width, int stride, Site site) {
+    return reduce_by_exchanges(value, op, width, stride, site);
 }
 #endif
 

@@ -399,6 +399,13 @@ std::byte* touch_shared(Access access, uint32_t offset, uint32_t bytes, const Si
     return self.block->shared(offset);
 }
 
+std::byte* touch_operand(uint32_t offset, uint32_t bytes, const Site& site) {
+    Thread& self = *current;
+    self.warp->traffic.note(self.lane, self.cursor, Access::kSharedRead, offset, bytes, site);
+    self.block->shadow.access(self, Shadowed::kRead, offset & ~7u, 8, site);
+    return self.block->shared(offset);
+}
+
 uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes, const Site& site) {
     const auto alignment = static_cast<uint32_t>(alignment_bytes);
     const uint32_t start = (used + alignment - 1) / alignment * alignment;

@@ -27,5 +27,8 @@ void require_previous_kernel(const Site& site);
 void note_global(Access access, const void* address, uint32_t bytes, const Site& site);
 // The address of shared memory that the running thread accesses.
 std::byte* touch_shared(Access access, uint32_t offset, uint32_t bytes, const Site& site);
+// A read of a part of an operand's row: counted as it is, held against other threads' writes by the 8 bytes around it (as
+// ldmatrix takes 16), which need not be told apart then.
+std::byte* touch_operand(uint32_t offset, uint32_t bytes, const Site& site);
 
 }  // namespace adze::sim

@@ -138,7 +138,9 @@ inline typename M::B load_b_rows(const Tile& tile, int k, int n, Site site) {
         }
     } else {
         for (int i = 0; i < M::B::kCount; ++i) {
-            b.value[i] = tile.data.load(Tile::index(k + M::B::row(i), n + M::B::column(i)), site);
+            const uint32_t at =
+                tile.data.template at<1>("read", Tile::index(k + M::B::row(i), n + M::B::column(i)), site);
+            std::memcpy(&b.value[i], sim::touch_operand(at, 2, site), 2);
         }
     }
     return b;

@@ -130,6 +130,29 @@ SIM_TEST(Divergence, none_in_branches_of_whole_warps) {
     }
 }
 
+// What GPUs run, exchange after exchange, gives the bits of the simulator's one meeting.
+struct BothWaysToReduce : TestKernel<128> {
+    static constexpr const char* kName = "both_ways_to_reduce";
+    static void run(const Params& p) {
+        const float x = (thread_index() % 3 == 0 ? -1.0f : 1.0f) / static_cast<float>(1 + thread_index() * 7 % 128);
+        float wrong = 0;
+        for (int stride = 1; stride <= kWarpSize; stride *= 2) {
+            for (int width = 1; width * stride <= kWarpSize; width *= 2) {
+                if (reduce(x, Add{}, width, stride) != reduce_by_exchanges(x, Add{}, width, stride)) ++wrong;
+                if (reduce(x, Max{}, width, stride) != reduce_by_exchanges(x, Max{}, width, stride)) ++wrong;
+            }
+        }
+        Global<float>(p.data, p.count).store(thread_index(), wrong);
+    }
+};
+
+SIM_TEST(Divergence, both_ways_to_reduce_agree) {
+    const sim_test::Array<float> out(128);
+    for (int i = 0; i < 128; ++i) out.data()[i] = -1;
+    expect_ok<BothWaysToReduce>({1, 1, 1}, 0, {.data = out.data(), .count = 128});
+    for (size_t i = 0; i < 128; ++i) EXPECT_EQ(out[i], 0) << i;
+}
+
 // Flags between blocks.
 
 struct FlagParams {
