@@ -10,7 +10,7 @@
 
 namespace adze::sim {
 
-thread_local Thread* current __attribute__((tls_model("initial-exec"))) = nullptr;
+constinit thread_local Thread* current __attribute__((tls_model("initial-exec"))) = nullptr;
 
 namespace {
 

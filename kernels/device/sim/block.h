@@ -50,8 +50,8 @@ struct Thread {
     ThreadCopies copies;
 };
 
-// The thread that runs here.
-extern thread_local Thread* current __attribute__((tls_model("initial-exec")));
+// The thread that runs here. constinit: who reads it need not ask whether it was made.
+extern constinit thread_local Thread* current __attribute__((tls_model("initial-exec")));
 
 struct Warp {
     int index, first, lanes;  // threads

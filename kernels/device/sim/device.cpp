@@ -1,3 +1,4 @@
+#define ADZE_SIM_ACCESS  // made here, see memory_checks.h
 #include "device/sim/device.h"
 
 #include <sys/mman.h>
@@ -379,31 +380,6 @@ void fail_shared(const char* does, uint32_t offset, int64_t index, int64_t count
     current->block->fail(site,
                          "%s of shared memory, out of bounds: element %lld of %lld elements of %u bytes at byte %u",
                          does, static_cast<long long>(index), static_cast<long long>(count), bytes, offset);
-}
-
-void require_previous_kernel(const Site& site) {
-    if (current->must_wait) current->block->fail(site, "an access to global memory before wait_for_previous_kernel");
-}
-
-void note_global(Access access, const void* address, uint32_t bytes, const Site& site) {
-    Thread& self = *current;
-    require_previous_kernel(site);
-    self.warp->traffic.note(self.lane, self.cursor, access, reinterpret_cast<uint64_t>(address), bytes, site);
-}
-
-std::byte* touch_shared(Access access, uint32_t offset, uint32_t bytes, const Site& site) {
-    Thread& self = *current;
-    self.warp->traffic.note(self.lane, self.cursor, access, offset, bytes, site);
-    self.block->shadow.access(self, access == Access::kSharedRead ? Shadowed::kRead : Shadowed::kWrite, offset, bytes,
-                              site);
-    return self.block->shared(offset);
-}
-
-std::byte* touch_operand(uint32_t offset, uint32_t bytes, const Site& site) {
-    Thread& self = *current;
-    self.warp->traffic.note(self.lane, self.cursor, Access::kSharedRead, offset, bytes, site);
-    self.block->shadow.access(self, Shadowed::kRead, offset & ~7u, 8, site);
-    return self.block->shared(offset);
 }
 
 uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes, const Site& site) {

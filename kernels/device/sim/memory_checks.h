@@ -20,15 +20,37 @@ void require_mapped(const Granules& granules, const char* does, const void* data
 void forget_checked_ranges();  // before a launch
 uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes, const Site& site);
 
-void require_previous_kernel(const Site& site);
+// Kernels compiled for speed inline what follows. Those compiled for quick builds call what device.cpp makes of it.
+#ifndef ADZE_SIM_ACCESS
+    #define ADZE_SIM_ACCESS extern inline __attribute__((gnu_inline))
+#endif
 
-// Every access of the running thread comes here, to be counted and, in shared memory, to be held against those of other
-// threads. Not inline: kernels are compiled for quick builds, this for speed.
-void note_global(Access access, const void* address, uint32_t bytes, const Site& site);
+ADZE_SIM_ACCESS void require_previous_kernel(const Site& site) {
+    if (current->must_wait) current->block->fail(site, "an access to global memory before wait_for_previous_kernel");
+}
+
+ADZE_SIM_ACCESS void note_global(Access access, const void* address, uint32_t bytes, const Site& site) {
+    Thread& self = *current;
+    require_previous_kernel(site);
+    self.warp->traffic.note(self.lane, self.cursor, access, reinterpret_cast<uint64_t>(address), bytes, site);
+}
+
 // The address of shared memory that the running thread accesses.
-std::byte* touch_shared(Access access, uint32_t offset, uint32_t bytes, const Site& site);
-// A read of a part of an operand's row: counted as it is, held against other threads' writes by the 8 bytes around it (as
+ADZE_SIM_ACCESS std::byte* touch_shared(Access access, uint32_t offset, uint32_t bytes, const Site& site) {
+    Thread& self = *current;
+    self.warp->traffic.note(self.lane, self.cursor, access, offset, bytes, site);
+    self.block->shadow.access(self, access == Access::kSharedRead ? Shadowed::kRead : Shadowed::kWrite, offset, bytes,
+                              site);
+    return self.block->shared(offset);
+}
+
+// The same for a part of an operand's row: counted as it is, held against other threads' writes by the 8 bytes around it (as
 // ldmatrix takes 16), which need not be told apart then.
-std::byte* touch_operand(uint32_t offset, uint32_t bytes, const Site& site);
+ADZE_SIM_ACCESS std::byte* touch_operand(uint32_t offset, uint32_t bytes, const Site& site) {
+    Thread& self = *current;
+    self.warp->traffic.note(self.lane, self.cursor, Access::kSharedRead, offset, bytes, site);
+    self.block->shadow.access(self, Shadowed::kRead, offset & ~7u, 8, site);
+    return self.block->shared(offset);
+}
 
 }  // namespace adze::sim

@@ -96,7 +96,10 @@ uint32_t WarpTraffic::find(int lane, const void* where, Access access) {
     for (uint32_t i = places_[p].last; i != kNone && (groups_[i].lanes >> lane & 1) == 0; i = groups_[i].before)
         next = i;
     if (next != kNone) return next;
-    if (used_ == groups_.size()) groups_.emplace_back();
+    if (used_ == groups_.size()) {
+        groups_.emplace_back();
+        addresses_.emplace_back();
+    }
     Group& group = groups_[used_];
     group.site = where;
     group.access = access;
@@ -109,23 +112,24 @@ uint32_t WarpTraffic::find(int lane, const void* where, Access access) {
 void WarpTraffic::settle(Counters& counters) {
     for (uint32_t i = 0; i < used_; ++i) {
         const Group& group = groups_[i];
+        const uint64_t* address = addresses_[i].data();
         const auto asked = static_cast<uint64_t>(std::popcount(group.lanes)) * group.bytes;
         switch (group.access) {
             case Access::kGlobalRead:
                 ++counters.global_requests;
                 counters.global_read_bytes += asked;
-                counters.global_read_sectors += count_sectors(group.address, group.lanes, group.bytes);
+                counters.global_read_sectors += count_sectors(address, group.lanes, group.bytes);
                 break;
             case Access::kGlobalWrite:
                 ++counters.global_requests;
                 counters.global_write_bytes += asked;
-                counters.global_write_sectors += count_sectors(group.address, group.lanes, group.bytes);
+                counters.global_write_sectors += count_sectors(address, group.lanes, group.bytes);
                 break;
             case Access::kSharedRead:
             case Access::kSharedWrite:
                 ++counters.shared_requests;
-                counters.shared_bank_conflicts += count_conflicts(group.address, group.lanes, group.bytes, warp_size_,
-                                                                  group.access == Access::kSharedRead);
+                counters.shared_bank_conflicts +=
+                    count_conflicts(address, group.lanes, group.bytes, warp_size_, group.access == Access::kSharedRead);
                 break;
         }
     }

@@ -3,6 +3,7 @@
 // Exact, and the same for every order of threads.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <source_location>
 #include <vector>
@@ -40,7 +41,7 @@ public:
         Group& group = groups_[i];
         group.bytes = bytes;
         group.lanes |= uint64_t{1} << lane;
-        group.address[lane] = address;
+        addresses_[i][static_cast<uint32_t>(lane)] = address;
         cursor = i + 1;
     }
     // Adds what was noted to `counters`, and begins anew; the lanes' cursors must be set to 0.
@@ -59,8 +60,8 @@ private:
         Access access;
         uint32_t bytes;
         uint32_t before;  // the occurrence before this one
-        uint64_t address[64];
     };
+    using Addresses = std::array<uint64_t, 64>;  // of a group's lanes
     // One kind of access of a place, which may make several: a copy reads and writes.
     struct Place {
         const void* site;
@@ -80,7 +81,9 @@ private:
 
     int warp_size_ = 32;
     uint32_t used_ = 0;
+    // Apart, since each access looks at groups and at one lane's address.
     std::vector<Group> groups_;
+    std::vector<Addresses> addresses_;
     std::vector<Place> places_;
 };
 
