@@ -35,7 +35,7 @@ endfunction()
 function(add_sim_kernels name device)
   string(REPLACE sm_ kSm arch ${device})  # as Arch has it
   string(REPLACE gfx kGfx arch ${arch})
-  # A compiler takes a .cu file for CUDA: it gets wrappers that include them.
+  # A compiler takes a .cu file for CUDA: it gets wrappers that include them, each device its own: they are built together.
   set(wrappers "")
   foreach(source IN LISTS ARGN)
     string(REPLACE ${PROJECT_SOURCE_DIR}/ "" wrapper ${source})
@@ -53,6 +53,7 @@ endfunction()
 # another fifth is saved by one region for registers, nothing inlined early, and garbage never collected.
 function(compile_quickly target)
   target_compile_options(${target} PRIVATE -Og)
+  target_compile_definitions(${target} PRIVATE ADZE_SIM_QUICK)
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     target_compile_options(${target} PRIVATE -fira-region=one "SHELL:--param early-inlining-insns=0"
         "SHELL:--param ggc-min-heapsize=2000000")

@@ -68,7 +68,7 @@ struct SharedStruct {
         __builtin_memcpy(&value, from, sizeof(S));
         return value;
     }
-    // The word at `offset` bytes, which is offsetof of a member.
+    // The member of 4 bytes at `offset`, of the first struct.
     ADZE_DEVICE int32_t word(size_t offset) const {
         return words.load(static_cast<int>(offset / 4));
     }

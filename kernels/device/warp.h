@@ -31,7 +31,7 @@ struct Max {  // where one operand is NaN, the other
 };
 
 // Combines `width` neighbouring lanes (a power of two, `stride` lanes apart); each of them gets the result, in an order
-// that does not depend on the lane.
+// that does not depend on the lane. All lanes of the warp name the same width and stride, and the same operation.
 template <class T, class Op>
 ADZE_DEVICE T reduce(T value, Op op, int width = kWarpSize, int stride = 1, Site site = Site::current());
 // By exchanges, as GPUs do it. In the simulator an exchange is as many switches of fibers as there are lanes: there reduce

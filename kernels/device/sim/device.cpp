@@ -1,4 +1,4 @@
-#define ADZE_SIM_ACCESS  // made here, see memory_checks.h
+#define ADZE_SIM_ACCESS  // what memory_checks.h has is made here
 #include "device/sim/device.h"
 
 #include <sys/mman.h>

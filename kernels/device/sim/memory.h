@@ -80,6 +80,7 @@ public:
     void store(int index, T value, Site site = Site::current()) const { store_vec<1>(index, Vec<T, 1>{value}, site); }
     template <int N>
     Vec<T, N> load_vec(int index, Site site = Site::current()) const {
+        static_assert(sizeof(T) * N <= 16 && (sizeof(T) * N & (sizeof(T) * N - 1)) == 0);
         const uint32_t offset = at<N>("read", index, site);
         Vec<T, N> out;
         std::memcpy(&out, sim::touch_shared(sim::Access::kSharedRead, offset, sizeof out, site), sizeof out);
@@ -87,6 +88,7 @@ public:
     }
     template <int N>
     void store_vec(int index, const Vec<T, N>& value, Site site = Site::current()) const {
+        static_assert(sizeof(T) * N <= 16 && (sizeof(T) * N & (sizeof(T) * N - 1)) == 0);
         const uint32_t offset = at<N>("write", index, site);
         std::memcpy(sim::touch_shared(sim::Access::kSharedWrite, offset, sizeof value, site), &value, sizeof value);
     }

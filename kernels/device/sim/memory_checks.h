@@ -20,10 +20,17 @@ void require_mapped(const Granules& granules, const char* does, const void* data
 void forget_checked_ranges();  // before a launch
 uint32_t take_shared(uint32_t& used, uint64_t bytes, int alignment_bytes, const Site& site);
 
-// Kernels compiled for speed inline what follows. Those compiled for quick builds call what device.cpp makes of it.
-#ifndef ADZE_SIM_ACCESS
-    #define ADZE_SIM_ACCESS extern inline __attribute__((gnu_inline))
-#endif
+// What counts each access and holds it against other threads'. Kernels that are compiled for speed inline it; those that are
+// compiled for quick builds call device.cpp's.
+#ifdef ADZE_SIM_QUICK
+void require_previous_kernel(const Site& site);
+void note_global(Access access, const void* address, uint32_t bytes, const Site& site);
+std::byte* touch_shared(Access access, uint32_t offset, uint32_t bytes, const Site& site);
+std::byte* touch_operand(uint32_t offset, uint32_t bytes, const Site& site);
+#else
+    #ifndef ADZE_SIM_ACCESS
+        #define ADZE_SIM_ACCESS extern inline __attribute__((gnu_inline))
+    #endif
 
 ADZE_SIM_ACCESS void require_previous_kernel(const Site& site) {
     if (current->must_wait) current->block->fail(site, "an access to global memory before wait_for_previous_kernel");
@@ -52,5 +59,6 @@ ADZE_SIM_ACCESS std::byte* touch_operand(uint32_t offset, uint32_t bytes, const 
     self.block->shadow.access(self, Shadowed::kRead, offset & ~7u, 8, site);
     return self.block->shared(offset);
 }
+#endif
 
 }  // namespace adze::sim

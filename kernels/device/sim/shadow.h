@@ -1,7 +1,7 @@
 // Who touched each 8 bytes of a block's shared memory last, and whether later accesses are ordered after it; where they are
-// accessed by parts, who touched each word, and of such a word each byte. Every access carries the stamp of its moment; a thread knows, of every
-// other, up to which stamp it has synchronised with it (clocks in the sense of Lamport; a vector of them a thread only
-// where barriers of less than the block are in use).
+// accessed by parts, who touched each word, and of such a word each byte. Every access carries the stamp of its moment; a
+// thread knows, of every other, up to which stamp it has synchronised with it (clocks in the sense of Lamport; a vector of
+// them a thread only where barriers of less than the block are in use).
 #pragma once
 
 #include <array>

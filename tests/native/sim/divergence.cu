@@ -136,10 +136,15 @@ struct BothWaysToReduce : TestKernel<128> {
     static void run(const Params& p) {
         const float x = (thread_index() % 3 == 0 ? -1.0f : 1.0f) / static_cast<float>(1 + thread_index() * 7 % 128);
         float wrong = 0;
+        const auto compare = [&wrong](auto value, auto op, int width, int stride) {
+            const auto one = reduce(value, op, width, stride), other = reduce_by_exchanges(value, op, width, stride);
+            if (std::memcmp(&one, &other, sizeof one) != 0) ++wrong;
+        };
         for (int stride = 1; stride <= kWarpSize; stride *= 2) {
             for (int width = 1; width * stride <= kWarpSize; width *= 2) {
-                if (reduce(x, Add{}, width, stride) != reduce_by_exchanges(x, Add{}, width, stride)) ++wrong;
-                if (reduce(x, Max{}, width, stride) != reduce_by_exchanges(x, Max{}, width, stride)) ++wrong;
+                compare(x, Add{}, width, stride);
+                compare(x, Max{}, width, stride);
+                compare(uint64_t{1} << thread_index() % 64, Add{}, width, stride);
             }
         }
         Global<float>(p.data, p.count).store(thread_index(), wrong);

@@ -402,6 +402,35 @@ SIM_TEST(Matrices, swizzled_tiles_meet_no_bank_twice) {
     }
 }
 
+// Reads of operands are held against another warp's stores.
+template <int kWhich>
+struct OperandsNeedTheBarrier : TestKernel<2 * kWarpSize> {
+    static constexpr const char* kName = "operands_need_the_barrier";
+    using M = Mma<bf16>;
+    using Tile = SharedTile<bf16, 64, 64>;
+    static void run(const TestParams& p) {
+        SharedArena arena;
+        Tile tile;
+        tile.data = arena.take<bf16>(Tile::kElements, Tile::kAlignment);
+        if (warp_index() == 1) {
+            for (int i = lane_index() * Tile::kChunk; i < Tile::kElements; i += kWarpSize * Tile::kChunk)
+                tile.store_chunk(i / Tile::kColumns, i % Tile::kColumns, {});
+        }
+        if (p.good) sync_block();
+        if (warp_index() == 1) return;
+        if constexpr (kWhich == 0) load_a<M>(tile, 16, 16);       // @operand a
+        if constexpr (kWhich == 1) load_b<M>(tile, 16, 16);       // @operand b
+        if constexpr (kWhich == 2) load_b_rows<M>(tile, 16, 16);  // @operand rows
+    }
+};
+
+SIM_TEST(Matrices, operands_need_the_barrier) {
+    constexpr int64_t kBytes = OperandsNeedTheBarrier<0>::Tile::kElements * 2;
+    expect_detector<OperandsNeedTheBarrier<0>>({2, 1, 1}, kBytes, {}, {"race: ", PLACE("operand a")});
+    expect_detector<OperandsNeedTheBarrier<1>>({2, 1, 1}, kBytes, {}, {"race: ", PLACE("operand b")});
+    expect_detector<OperandsNeedTheBarrier<2>>({2, 1, 1}, kBytes, {}, {"race: ", PLACE("operand rows")});
+}
+
 // Chunks of 16 bytes go where their elements are looked for, and come back.
 template <class T, Swizzle kSwizzle>
 struct Chunks : TestKernel<64> {

@@ -45,6 +45,28 @@ SIM_TEST(NamedBarriers, order_only_who_meets) {
     expect_detector<OnlyTheTwo>({2, 1, 1}, kShared, {}, {"race: ", PLACE("two write"), PLACE("two read")});
 }
 
+// Two warps read a pair of words; who has not met them must not write one of the two.
+struct PairReadByTwoWarps : TestKernel<128> {
+    static constexpr const char* kName = "pair_read_by_two_warps";
+    static void run(const Params& p) {
+        SharedArena arena;
+        const auto s = arena.take<float>(2);
+        if (warp_index() < 2) {
+            sync_named(1, 64);
+            s.load_vec<2>(0);  // @pair_of_two read
+            sync_named(1, 64);
+        } else {
+            for (int i = 0; i < 8; ++i) shuffle(1.0f, 0);  // so that the reads come first
+        }
+        if (thread_index() == (p.good ? 0 : 127)) s.store(1, 1.0f);  // @pair_of_two write
+    }
+};
+
+SIM_TEST(NamedBarriers, missing_after_many_read_a_pair) {
+    expect_detector<PairReadByTwoWarps>({2, 1, 1}, kShared, {},
+                                        {"race: ", PLACE("pair_of_two write"), PLACE("pair_of_two read")});
+}
+
 // Every lane reads the same word, then one thread of the other warp writes it.
 struct BroadcastThenWrite : TestKernel<64> {
     static constexpr const char* kName = "broadcast_then_write";

@@ -4,7 +4,7 @@
 
 #include "kit.h"
 
-namespace {
+namespace options_tests {
 
 using adze::sim::Turns;
 
@@ -52,4 +52,4 @@ TEST(Options, that_are_unusable_are_refused) {
         expect_refused("ADZE_SIM_RESIDENT", resident, "1 to 64");
 }
 
-}  // namespace
+}  // namespace options_tests

@@ -217,7 +217,61 @@ SIM_TEST(Races, between_parts_of_a_word_and_all_of_it) {
     expect_detector<WholeAndPart>({2, 1, 1}, kShared, {}, {"race: ", PLACE("whole write"), PLACE("whole read")});
 }
 
+// 8 bytes are remembered together until a word of them is accessed.
+struct PairThenWord : TestKernel<64> {
+    static constexpr const char* kName = "pair_then_word";
+    static void run(const Params& p) {
+        SharedArena arena;
+        const auto s = arena.take<float>(2);
+        if (thread_index() == 0) s.store_vec<2>(0, {});  // @pair write
+        if (p.good) sync_block();
+        if (thread_index() == 63) s.load(1);  // @pair read
+    }
+};
+
+SIM_TEST(Races, between_a_pair_of_words_and_one) {
+    expect_detector<PairThenWord>({2, 1, 1}, kShared, {},
+                                  {"race: ", "at byte 4", PLACE("pair write"), PLACE("pair read")});
+}
+
+// And again once they are written together.
+struct WordsThenPair : TestKernel<64> {
+    static constexpr const char* kName = "words_then_pair";
+    static void run(const Params& p) {
+        SharedArena arena;
+        const auto s = arena.take<float>(2);
+        if (thread_index() == 0) s.store(0, 1.0f), s.store(1, 1.0f), s.store_vec<2>(0, {});  // @joined write
+        if (p.good) sync_block();
+        if (thread_index() == 63) s.load(1);  // @joined read
+    }
+};
+
+SIM_TEST(Races, with_a_pair_that_was_written_by_words) {
+    expect_detector<WordsThenPair>({2, 1, 1}, kShared, {}, {"race: ", PLACE("joined write"), PLACE("joined read")});
+}
+
 // Correct uses.
+
+// Each word of a pair belongs to another thread.
+struct WordsApart : TestKernel<128> {
+    static constexpr const char* kName = "words_apart";
+    static void run(const Params&) {
+        SharedArena arena;
+        const auto s = arena.take<float>(128);
+        const int t = thread_index();
+        s.load_vec<2>(t & ~1);
+        sync_block();
+        for (int i = 0; i < 3; ++i) {
+            s.load(t);
+            s.store(t, static_cast<float>(i));
+        }
+        sync_block();
+        s.load_vec<2>((t & ~1) ^ 64);
+    }
+};
+SIM_TEST(Races, none_between_owners_of_words) {
+    expect_ok<WordsApart>({3, 1, 1}, kShared, {});
+}
 
 // Each half of a word belongs to another thread, which reads and writes it as it likes.
 struct HalvesApart : TestKernel<128> {

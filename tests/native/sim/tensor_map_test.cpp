@@ -5,7 +5,7 @@
 
 #include "kit.h"
 
-namespace {
+namespace tensor_map_tests {
 
 using adze::TensorMapDesc;
 
@@ -107,4 +107,4 @@ TEST(TensorMaps, only_where_there_are_bulk_copies) {
     }
 }
 
-}  // namespace
+}  // namespace tensor_map_tests
